@@ -1,0 +1,129 @@
+//! Lesson 1: cancel a running call, and prove that the server stopped.
+//!
+//! A client starts a long call, changes its mind after three steps, and cancels. Then it
+//! does what most clients forget: it asks the server whether the work has really ended.
+
+use anyhow::{bail, ensure};
+use chrono::Utc;
+use rmcp::model::CancelledNotificationParam;
+use rmcp::service::{PeerRequestOptions, ServiceError};
+use serde_json::json;
+use shared::calls::State;
+use shared::client::{PROMPT, text_of, tool_call};
+use shared::lesson::{About, Lesson, Protocol, Transport};
+use shared::narrate::{bar, outcome, timeline};
+use tokio::time::Instant;
+
+/// Lesson 1.
+pub const LESSON: About = About {
+    name: "basic-cancel",
+    title: "Cancel a running call, and prove that the server stopped",
+    transports: &[Transport::Http, Transport::Stdio],
+    protocols: &[Protocol::V2025, Protocol::V2026],
+    host: |setup, site| shared::hosting::host(shared::server::FileServer::new(setup), site),
+    story: |lesson| Box::pin(story(lesson)),
+};
+
+const REASON: &str = "the user pressed stop";
+
+/// The lesson. Read it from top to bottom.
+pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
+    let client = lesson.connect().await?;
+
+    // 1. Start a call that takes ten steps. `call_tool(..)` would send the same request, but
+    //    keep its id to itself, and a cancel has to name the request. So we send it by hand:
+    //    the handle knows the id.
+    let mut progress = client.progress();
+    let call = tool_call(
+        "process_large_file",
+        json!({ "filename": "large_dataset.csv", "processing_time": 10 }),
+    );
+    let handle = client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
+    let id = handle.id.clone();
+    let token = handle.progress_token.clone();
+    println!("📁 request {id}: process_large_file(large_dataset.csv, 10 steps)");
+
+    //    Somebody waits for the answer, as in any real program: not the one who cancels.
+    let mut answer = tokio::spawn(handle.await_response());
+
+    // 2. Watch it work. The first notification says "0 rows": the tool runs. Each further
+    //    one is a step. We wait for these events, never for a time.
+    for step in 0..=3 {
+        tokio::select! {
+            news = progress.next_of(&token) => {
+                let news = news?;
+                let rows = news.message.unwrap_or_default();
+                println!("   {} step {step}: {rows}", bar(news.progress, news.total.unwrap_or(0.0)));
+            }
+            answer = &mut answer => bail!("the call ended before it could be cancelled: {answer:?}"),
+        }
+    }
+
+    // 3. Cancel. On stdio and on HTTP 2025-11-25 this sends `notifications/cancelled` with the
+    //    request's id. On HTTP 2026-07-28 no message exists for it: rmcp closes the response
+    //    stream, and the closed stream is the cancel (so there is no room for a reason).
+    //    If nobody waits on the handle, `handle.cancel(reason)` does the same in one call.
+    println!("🛑 cancel request {id}: {REASON}");
+    let cancelled_at = Instant::now();
+    let sent_at = Utc::now();
+    let cancel = CancelledNotificationParam::new(Some(id.clone()), Some(REASON.to_owned()));
+    client.notify_cancelled(cancel).await?;
+
+    // 4. The waiting side is released at once. Note who did that: our own rmcp, before any
+    //    word from the server. The classic mistake is to stop here and call it cancelled.
+    let settled = answer.await?;
+    ensure!(
+        matches!(settled, Err(ServiceError::Cancelled { .. })),
+        "the caller's wait did not settle as cancelled, but as {settled:?}"
+    );
+    println!("   here:   the wait is over ({})", settled.unwrap_err());
+
+    // 5. So ask the server.
+    let record = client.ask_until_ended(&id).await?;
+    let took = cancelled_at.elapsed();
+    ensure!(
+        record.state != State::Running && took < PROMPT,
+        "the server did not stop: {PROMPT:?} after the cancel its call was {}",
+        outcome(&record)
+    );
+    ensure!(
+        record.state == State::Cancelled,
+        "the server did not cancel: its call {}",
+        outcome(&record)
+    );
+    ensure!(
+        (3..=5).contains(&record.steps_done),
+        "the server worked on: cancelled after step 3, it did {} of 10 steps",
+        record.steps_done
+    );
+    println!("   server: {}, confirmed {:.1} ms after the cancel", outcome(&record), took.as_secs_f64() * 1e3);
+
+    //    Did the reason arrive? It is for people: show it, log it, and decide nothing by it.
+    let expected = lesson.cancels_by_message().then_some(REASON);
+    ensure!(
+        record.reason.as_deref() == expected,
+        "the reason was lost: the server knows {:?}, not {expected:?}",
+        record.reason
+    );
+    println!("   server: reason {:?}", record.reason.as_deref().unwrap_or("(a closed stream carries none)"));
+
+    // 6. Only the call is gone, not the connection: the next call is served.
+    let before = client.traffic(&id, &token);
+    let next = client.call("process_large_file", json!({ "filename": "part_0.csv", "processing_time": 1 }));
+    let next = match next.await {
+        Ok(result) => text_of(&result),
+        Err(error) => bail!("the connection did not survive the cancel: {error:#}"),
+    };
+    println!("📁 next call: {next}");
+
+    // 7. And silence: while that call came and went, nothing more was said about the first.
+    //    (basic/utilities/cancellation: the receiver does not respond to a cancelled request.)
+    let after = client.traffic(&id, &token);
+    ensure!(after == before, "the server talked on about a cancelled call: {before:?} became {after:?}");
+    ensure!(after.results == 0, "the server answered a cancelled call with a result");
+
+    let calls = client.list_calls().await?;
+    let ours = &calls[calls.len().saturating_sub(2)..];
+    print!("\n{}", timeline(ours, &[(id, sent_at)]));
+    client.close().await
+}

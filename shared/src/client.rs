@@ -1,0 +1,289 @@
+//! The client's connection, on either transport and either revision, and a look at
+//! what comes in on it.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rmcp::model::{
+    CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
+    ClientRequest, Implementation, JsonRpcMessage, ProgressNotificationParam, ProgressToken,
+    ProtocolVersion, RequestId, ServerNotification,
+};
+use rmcp::service::{ClientLifecycleMode, ClientServiceExt, RunningService};
+use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess, Transport};
+use rmcp::{Peer, RoleClient};
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::sync::broadcast;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::calls::{CallList, CallRecord, State};
+
+/// How long a lesson waits for something that should come at once, before it gives up.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a cancelled call may take to stop.
+pub const PROMPT: Duration = Duration::from_secs(1);
+
+/// A connected client. Derefs to rmcp's [`Peer`], so a lesson calls rmcp itself.
+#[derive(Debug)]
+pub struct Client {
+    service: RunningService<RoleClient, ClientConfig>,
+    wire: Wire,
+}
+
+impl Deref for Client {
+    type Target = Peer<RoleClient>;
+
+    fn deref(&self) -> &Self::Target {
+        self.service.peer()
+    }
+}
+
+/// The request that calls a tool. `arguments` is a JSON object.
+///
+/// rmcp's `call_tool` builds the same request, sends it and waits. A lesson that wants the
+/// request's id must send it itself, with `send_cancellable_request`.
+#[must_use]
+pub fn tool_call(name: &'static str, arguments: Value) -> ClientRequest {
+    ClientRequest::CallToolRequest(CallToolRequest::new(params(name, arguments)))
+}
+
+fn params(name: &'static str, arguments: Value) -> CallToolRequestParams {
+    let params = CallToolRequestParams::new(name);
+    match arguments {
+        Value::Object(arguments) => params.with_arguments(arguments),
+        _ => params,
+    }
+}
+
+impl Client {
+    /// Connects to a server over Streamable HTTP.
+    pub async fn http(url: &str, protocol: ProtocolVersion) -> anyhow::Result<Self> {
+        let transport = StreamableHttpClientTransport::from_uri(url);
+        Self::connect(transport, protocol).await.with_context(|| {
+            format!(
+                "no MCP server answers at {url}; start one with `serve` in another terminal, \
+                 or name its address with --url"
+            )
+        })
+    }
+
+    /// Starts a server as a child process and connects to its standard input and output.
+    pub async fn child(command: Command, protocol: ProtocolVersion) -> anyhow::Result<Self> {
+        let program = command.as_std().get_program().display().to_string();
+        let transport = TokioChildProcess::new(command)
+            .with_context(|| format!("cannot start {program}"))?;
+        let connected = Self::connect(transport, protocol).await;
+        connected.with_context(|| format!("{program} does not speak MCP on its standard output"))
+    }
+
+    async fn connect<T>(transport: T, protocol: ProtocolVersion) -> anyhow::Result<Self>
+    where
+        T: Transport<RoleClient> + 'static,
+    {
+        let wire = Wire::default();
+        let tapped = Tap { inner: transport, wire: wire.clone() };
+        let me = Implementation::new("mcp-cancellation-lessons", env!("CARGO_PKG_VERSION"));
+        let config = ClientConfig::new(ClientCapabilities::default(), me)
+            .with_protocol_version(protocol.clone());
+        // 2025-11-25 opens with the `initialize` handshake. 2026-07-28 has none: the client
+        // may look around with `server/discover`, and every request speaks for itself.
+        let lifecycle = if protocol == ProtocolVersion::V_2026_07_28 {
+            ClientLifecycleMode::Discover { preferred_versions: vec![protocol] }
+        } else {
+            ClientLifecycleMode::Initialize
+        };
+        let service = timeout(PATIENCE, config.serve_with_lifecycle(tapped, lifecycle))
+            .await
+            .context("the server accepted the connection but said nothing")??;
+        Ok(Self { service, wire })
+    }
+
+    /// All progress that comes in from now on. Take it before the call: the first
+    /// notification may be faster than the caller's next line.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress(self.wire.progress.subscribe())
+    }
+
+    /// What has come in for a request, counted where the messages arrive.
+    ///
+    /// rmcp throws away what arrives for a request that it considers settled, so a lesson
+    /// that wants to see a message that should not have come has to look here.
+    #[must_use]
+    pub fn traffic(&self, id: &RequestId, token: &ProgressToken) -> Traffic {
+        let seen = self.wire.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Traffic {
+            results: seen.results.get(id).copied().unwrap_or_default(),
+            errors: seen.errors.get(id).copied().unwrap_or_default(),
+            progress: seen.progress.get(&token.0).copied().unwrap_or_default(),
+        }
+    }
+
+    /// Calls a tool and waits for its result, for at most [`PATIENCE`].
+    pub async fn call(
+        &self,
+        name: &'static str,
+        arguments: Value,
+    ) -> anyhow::Result<CallToolResult> {
+        let result = timeout(PATIENCE, self.call_tool(params(name, arguments))).await;
+        let result = result.with_context(|| format!("{name} gave no answer"))??;
+        if result.is_error == Some(true) {
+            bail!("{name} answered with an error: {}", text_of(&result));
+        }
+        Ok(result)
+    }
+
+    /// Asks the server for its list of calls.
+    pub async fn list_calls(&self) -> anyhow::Result<Vec<CallRecord>> {
+        let result = self.call("list_calls", Value::Null).await?;
+        let content = result.structured_content.context("list_calls has no structured content")?;
+        Ok(serde_json::from_value::<CallList>(content)?.calls)
+    }
+
+    /// Asks the server, again and again for at most [`PROMPT`], until it says that the call
+    /// no longer runs. Returns its last word on the call.
+    pub async fn ask_until_ended(&self, id: &RequestId) -> anyhow::Result<CallRecord> {
+        let deadline = Instant::now() + PROMPT;
+        loop {
+            // Ids start over with each connection: the newest call of that id is ours.
+            let calls = self.list_calls().await?;
+            let record = calls.into_iter().rfind(|call| call.request_id == *id);
+            let record = record.with_context(|| format!("the server never saw request {id}"))?;
+            if record.state != State::Running || Instant::now() >= deadline {
+                return Ok(record);
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Closes the connection and waits until that is done.
+    pub async fn close(self) -> anyhow::Result<()> {
+        self.service.cancel().await?;
+        Ok(())
+    }
+}
+
+/// The text of a tool's result.
+#[must_use]
+pub fn text_of(result: &CallToolResult) -> String {
+    let texts = result.content.iter().filter_map(|block| block.as_text());
+    texts.map(|text| text.text.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+/// How many messages of each kind came in for one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// JSON-RPC responses with a result.
+    pub results: usize,
+    /// JSON-RPC errors.
+    pub errors: usize,
+    /// Progress notifications.
+    pub progress: usize,
+}
+
+/// Progress notifications, in the order they came in.
+#[derive(Debug)]
+pub struct Progress(broadcast::Receiver<ProgressNotificationParam>);
+
+impl Progress {
+    /// The next notification, of any call.
+    pub async fn next(&mut self) -> anyhow::Result<ProgressNotificationParam> {
+        loop {
+            match timeout(PATIENCE, self.0.recv()).await {
+                Ok(Ok(progress)) => return Ok(progress),
+                // Too slow to see every one: the next one says all.
+                Ok(Err(broadcast::error::RecvError::Lagged(_))) => {}
+                Ok(Err(broadcast::error::RecvError::Closed)) => bail!("the connection is closed"),
+                Err(_) => bail!("no progress for {PATIENCE:?}"),
+            }
+        }
+    }
+
+    /// The next notification of one call.
+    pub async fn next_of(
+        &mut self,
+        token: &ProgressToken,
+    ) -> anyhow::Result<ProgressNotificationParam> {
+        loop {
+            let progress = self.next().await?;
+            if progress.progress_token == *token {
+                return Ok(progress);
+            }
+        }
+    }
+}
+
+/// A record of everything that comes in on a connection.
+#[derive(Debug, Clone)]
+struct Wire {
+    progress: broadcast::Sender<ProgressNotificationParam>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    results: HashMap<RequestId, usize>,
+    errors: HashMap<RequestId, usize>,
+    progress: HashMap<RequestId, usize>,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self { progress: broadcast::Sender::new(1024), seen: Arc::default() }
+    }
+}
+
+impl Wire {
+    fn note(&self, message: &RxJsonRpcMessage<RoleClient>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = match message {
+            JsonRpcMessage::Response(response) => seen.results.entry(response.id.clone()),
+            JsonRpcMessage::Error(error) => match &error.id {
+                Some(id) => seen.errors.entry(id.clone()),
+                None => return,
+            },
+            JsonRpcMessage::Notification(notification) => match &notification.notification {
+                ServerNotification::ProgressNotification(progress) => {
+                    let _ = self.progress.send(progress.params.clone());
+                    seen.progress.entry(progress.params.progress_token.0.clone())
+                }
+                _ => return,
+            },
+            JsonRpcMessage::Request(_) => return,
+        };
+        *count.or_default() += 1;
+    }
+}
+
+/// A transport that notes what comes in.
+#[derive(Debug)]
+struct Tap<T> {
+    inner: T,
+    wire: Wire,
+}
+
+impl<T: Transport<RoleClient>> Transport<RoleClient> for Tap<T> {
+    type Error = T::Error;
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleClient>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        self.inner.send(message)
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
+        let message = self.inner.receive().await?;
+        self.wire.note(&message);
+        Some(message)
+    }
+
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.inner.close().await
+    }
+}

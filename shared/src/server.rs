@@ -1,0 +1,183 @@
+//! The common server: one tool worth cancelling, and one that tells the truth about it.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::time::Duration;
+
+use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::model::{CallToolResult, ContentBlock, ProgressNotificationParam};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, schemars, tool, tool_router};
+use serde::Deserialize;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
+
+use crate::calls::{Call, CallList, Calls, State};
+use crate::dataset::{DataFolder, Scan, Summary};
+
+/// The longest `processing_time`, in steps.
+pub const MAX_STEPS: u32 = 3600;
+
+/// What the command line gives to a lesson's server.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The folder whose files the tools read.
+    pub data: DataFolder,
+    /// Where the server writes down its calls.
+    pub calls: Calls,
+    /// The length of one step of work.
+    pub tick: Duration,
+}
+
+/// The server of most lessons: `process_large_file` and `list_calls`.
+#[derive(Debug, Clone)]
+pub struct FileServer {
+    setup: Setup,
+}
+
+/// Arguments of `process_large_file`.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+struct ProcessArgs {
+    /// A file of the data folder, for example `large_dataset.csv`.
+    filename: String,
+    /// How many steps the work takes.
+    #[serde(default)]
+    processing_time: Steps,
+}
+
+/// A number of steps, checked as it is read.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "serde_json::Value")]
+struct Steps(u32);
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self(10)
+    }
+}
+
+impl TryFrom<serde_json::Value> for Steps {
+    type Error = String;
+
+    fn try_from(value: serde_json::Value) -> Result<Self, String> {
+        let steps = value.as_u64().and_then(|n| u32::try_from(n).ok());
+        match steps {
+            Some(steps @ 1..=MAX_STEPS) => Ok(Self(steps)),
+            _ => Err(format!("processing_time must be a whole number from 1 to {MAX_STEPS}, not {value}")),
+        }
+    }
+}
+
+impl schemars::JsonSchema for Steps {
+    fn schema_name() -> Cow<'static, str> {
+        "Steps".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "integer", "minimum": 1, "maximum": MAX_STEPS })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+#[tool_router(server_handler)]
+impl FileServer {
+    /// A server over these files, writing into these calls.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        Self { setup }
+    }
+
+    /// Reads a CSV file in `processing_time` steps and returns statistics of its columns.
+    /// Reports progress after each step, in rows. Can be cancelled at any time.
+    #[tool]
+    async fn process_large_file(
+        &self,
+        Parameters(args): Parameters<ProcessArgs>,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, String> {
+        let path = self.setup.data.find(&args.filename)?;
+        let Steps(steps) = args.processing_time;
+        let call = self.setup.calls.start("process_large_file", steps, &ctx);
+        match self.process(&path, steps, &call, &ctx).await {
+            Ok(Some(summary)) => {
+                call.end(State::Finished);
+                let text = format!("Successfully processed {}", args.filename);
+                let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+                result.structured_content = Some(serde_json::json!(summary));
+                Ok(result)
+            }
+            // Nobody reads this: rmcp drops what a cancelled handler returns. What
+            // counts is that the work has stopped before the list says so.
+            Ok(None) => {
+                call.end(State::Cancelled);
+                Err("cancelled".to_owned())
+            }
+            Err(error) => {
+                call.end(State::Failed);
+                Err(format!("{} cannot be read as CSV: {error:#}", args.filename))
+            }
+        }
+    }
+
+    /// Lists the calls this server runs and has run, newest last: how many steps each has
+    /// done, how it ended, and the reason if it was cancelled with one.
+    #[tool]
+    async fn list_calls(&self) -> Json<CallList> {
+        Json(self.setup.calls.list())
+    }
+
+    /// The work itself. `None` means: cancelled, and stopped.
+    async fn process(
+        &self,
+        path: &Path,
+        steps: u32,
+        call: &Call,
+        ctx: &RequestContext<RoleServer>,
+    ) -> anyhow::Result<Option<Summary>> {
+        let (file, stop) = (path.to_owned(), ctx.ct.clone());
+        // Parsing blocks, so it belongs on a blocking thread. Such a thread cannot be
+        // aborted: the token goes with it, and `.await` here returns once it has stopped.
+        let (total, mut scan) = spawn_blocking(move || {
+            anyhow::Ok((Scan::count_rows(&file, &stop)?, Scan::open(&file)?))
+        })
+        .await??;
+
+        for step in 0..=steps {
+            let step_ends = Instant::now() + if step == 0 { Duration::ZERO } else { self.setup.tick };
+            let rows = total * u64::from(step) / u64::from(steps);
+            let stop = ctx.ct.clone();
+            scan = spawn_blocking(move || scan.read_until(rows, &stop).map(|()| scan)).await??;
+            // The rest of the step, and the news of it: two places to wait, and at both
+            // the token comes first. An unguarded `notify_progress` can wait for a client
+            // that has gone away.
+            tokio::select! {
+                biased;
+                () = ctx.ct.cancelled() => return Ok(None),
+                () = sleep_until(step_ends) => {}
+            }
+            if step > 0 {
+                call.step_done();
+            }
+            tokio::select! {
+                biased;
+                () = ctx.ct.cancelled() => return Ok(None),
+                () = report(ctx, rows, total) => {}
+            }
+        }
+        Ok(Some(scan.summary().clone()))
+    }
+}
+
+/// Sends a progress notification, if the caller gave a progress token to ask for them.
+async fn report(ctx: &RequestContext<RoleServer>, rows: u64, total: u64) {
+    if let Some(token) = ctx.meta.get_progress_token() {
+        let progress = ProgressNotificationParam::new(token, rows as f64)
+            .with_total(total as f64)
+            .with_message(format!("{rows} of {total} rows"));
+        // A client that is gone is told by `ctx.ct`, not by this error.
+        let _ = ctx.peer.notify_progress(progress).await;
+    }
+}

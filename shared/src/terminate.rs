@@ -1,0 +1,247 @@
+//! What a server says, and no longer says, about a call that its client cancelled.
+//!
+//! Both revisions agree that a cancelled request gets no result and no further message
+//! (basic/utilities/cancellation; 2026-07-28 says MUST NOT). rmcp drops the result. Two
+//! things are left to do on a connection that carries `notifications/cancelled`, and
+//! [`CancelAware`] does them where the messages pass:
+//!
+//! - Silence: a progress notification that was under way when the cancel came in is
+//!   dropped, instead of following the client to its GET stream.
+//! - On HTTP 2025-11-25, an end: the client's POST waits for an answer. With none it
+//!   would hang, or resume and hang. The exchange is closed with the JSON-RPC error -32800
+//!   "Request cancelled", as the Python SDK 2.x does. It goes out the way any answer does,
+//!   so it comes once, and only for a call that is open in the session that cancelled it.
+//!
+//! A cancel that names no open call (unknown, finished, malformed) goes no further: the
+//! specification wants it ignored.
+
+use std::collections::HashMap;
+
+use futures::Stream;
+use rmcp::RoleServer;
+use rmcp::model::{
+    CancelledNotification, ClientJsonRpcMessage, ClientNotification, ErrorCode, ErrorData,
+    GetExtensions, GetMeta, JsonRpcMessage, ProgressToken, RequestId, ServerJsonRpcMessage,
+    ServerNotification,
+};
+use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::transport::Transport;
+use rmcp::transport::streamable_http_server::session::local::{
+    LocalSessionManager, LocalSessionManagerError,
+};
+use rmcp::transport::streamable_http_server::session::{
+    RestoreOutcome, ServerSseMessage, SessionId, SessionManager,
+};
+
+use crate::calls::CancelReason;
+
+/// "Request cancelled", a code of the Language Server Protocol. MCP defines none.
+pub const REQUEST_CANCELLED: ErrorCode = ErrorCode(-32800);
+
+/// A server's transport that knows which calls are open, and closes those that are cancelled.
+#[derive(Debug)]
+pub struct CancelAware<T> {
+    inner: T,
+    answers: bool,
+    silent: bool,
+    open: HashMap<RequestId, (Option<ProgressToken>, CancelReason)>,
+}
+
+impl<T> CancelAware<T> {
+    /// For stdio: a cancelled call is met with silence.
+    pub fn silent(inner: T) -> Self {
+        Self { inner, answers: false, silent: true, open: HashMap::new() }
+    }
+
+    /// For HTTP 2025-11-25: a cancelled call's POST ends with the error -32800.
+    pub fn answering(inner: T) -> Self {
+        Self { answers: true, ..Self::silent(inner) }
+    }
+
+    /// Lets late progress through. Only for a server that is wrong on purpose.
+    #[must_use]
+    pub fn leaking(self) -> Self {
+        Self { silent: false, ..self }
+    }
+}
+
+impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
+    type Error = T::Error;
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        let late = match &message {
+            JsonRpcMessage::Response(response) => {
+                self.open.remove(&response.id);
+                false
+            }
+            JsonRpcMessage::Error(error) => {
+                error.id.as_ref().map(|id| self.open.remove(id));
+                false
+            }
+            JsonRpcMessage::Notification(notification) => match &notification.notification {
+                ServerNotification::ProgressNotification(progress) => {
+                    let token = Some(&progress.params.progress_token);
+                    !self.open.values().any(|(open, _)| open.as_ref() == token)
+                }
+                _ => false,
+            },
+            JsonRpcMessage::Request(_) => false,
+        };
+        let sending = (!(late && self.silent)).then(|| self.inner.send(message));
+        async move {
+            match sending {
+                Some(sending) => sending.await,
+                None => Ok(()),
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            let mut message = self.inner.receive().await?;
+            match &mut message {
+                JsonRpcMessage::Request(request) => {
+                    let reason = CancelReason::default();
+                    request.request.extensions_mut().insert(reason.clone());
+                    let token = request.request.get_meta().get_progress_token();
+                    self.open.insert(request.id.clone(), (token, reason));
+                }
+                JsonRpcMessage::Notification(notification) => {
+                    if let ClientNotification::CancelledNotification(cancel) =
+                        &mut notification.notification
+                        && !self.close(cancel)
+                    {
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            return Some(message);
+        }
+    }
+
+    fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        self.inner.close()
+    }
+}
+
+impl<T: Transport<RoleServer>> CancelAware<T> {
+    /// Closes the call that the notification names. False if no such call is open.
+    fn close(&mut self, cancel: &mut CancelledNotification) -> bool {
+        if let Some(Hidden(id)) = cancel.extensions.remove() {
+            cancel.params.request_id = Some(id);
+        }
+        // Ids are typed: "2" does not name the call 2.
+        let Some(id) = cancel.params.request_id.clone() else { return false };
+        let Some((_, reason)) = self.open.remove(&id) else { return false };
+        if let Some(given) = cancel.params.reason.clone() {
+            reason.set(given);
+        }
+        if self.answers {
+            let error = ErrorData::new(REQUEST_CANCELLED, "Request cancelled", None);
+            tokio::spawn(self.inner.send(JsonRpcMessage::error(error, Some(id))));
+        }
+        true
+    }
+}
+
+/// The id of a cancelled request, on its way past rmcp's session worker.
+#[derive(Debug, Clone)]
+struct Hidden(RequestId);
+
+/// rmcp's sessions for HTTP 2025-11-25, each with a [`CancelAware`] transport.
+///
+/// rmcp's session worker closes a call's stream, without an answer, when it sees a cancel
+/// for its id pass. So [`Sessions::accept_message`] moves the id from the params, where the
+/// worker looks, to the extensions, and [`CancelAware`] moves it back. The notification
+/// itself takes its usual way, so it cannot overtake the call it cancels.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    inner: LocalSessionManager,
+    leaking: bool,
+}
+
+impl Sessions {
+    /// Sessions that let late progress through, see [`CancelAware::leaking`].
+    #[must_use]
+    pub fn leaking() -> Self {
+        Self { leaking: true, ..Self::default() }
+    }
+}
+
+impl SessionManager for Sessions {
+    type Error = LocalSessionManagerError;
+    type Transport = CancelAware<<LocalSessionManager as SessionManager>::Transport>;
+
+    async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
+        let (id, transport) = self.inner.create_session().await?;
+        let transport = CancelAware::answering(transport);
+        Ok((id, if self.leaking { transport.leaking() } else { transport }))
+    }
+
+    async fn accept_message(
+        &self,
+        id: &SessionId,
+        mut message: ClientJsonRpcMessage,
+    ) -> Result<(), Self::Error> {
+        if let JsonRpcMessage::Notification(notification) = &mut message
+            && let ClientNotification::CancelledNotification(cancel) =
+                &mut notification.notification
+            && let Some(request_id) = cancel.params.request_id.take()
+        {
+            cancel.extensions.insert(Hidden(request_id));
+        }
+        self.inner.accept_message(id, message).await
+    }
+
+    async fn initialize_session(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, Self::Error> {
+        self.inner.initialize_session(id, message).await
+    }
+
+    async fn has_session(&self, id: &SessionId) -> Result<bool, Self::Error> {
+        self.inner.has_session(id).await
+    }
+
+    async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
+        self.inner.close_session(id).await
+    }
+
+    async fn create_stream(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        self.inner.create_stream(id, message).await
+    }
+
+    async fn create_standalone_stream(
+        &self,
+        id: &SessionId,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        self.inner.create_standalone_stream(id).await
+    }
+
+    async fn resume(
+        &self,
+        id: &SessionId,
+        last_event_id: String,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        self.inner.resume(id, last_event_id).await
+    }
+
+    async fn restore_session(
+        &self,
+        id: SessionId,
+    ) -> Result<RestoreOutcome<Self::Transport>, Self::Error> {
+        // Only asked when sessions are kept in an external store; these are not.
+        let _ = id;
+        Ok(RestoreOutcome::NotSupported)
+    }
+}

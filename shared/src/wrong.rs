@@ -1,0 +1,156 @@
+//! Servers that are wrong on purpose.
+//!
+//! A lesson that cannot fail proves nothing. Each flaw here is one that real servers
+//! have shipped, and for each claim of a lesson there is a flaw that makes the lesson
+//! end with that claim's own sentence: `cargo run -p basic-cancel -- --wrong deaf`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, ListToolsResult, PaginatedRequestParams,
+    ProgressNotificationParam, ServerConfig, Tool,
+};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::calls::CancelReason;
+
+/// What is wrong with a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Wrong {
+    /// Never looks at the token: the work runs to its end.
+    Deaf,
+    /// Looks at the token late: the work stops, but over a second after the cancel.
+    Slow,
+    /// Looks at the token now and then: some steps more are done before the work stops.
+    Sluggish,
+    /// Stops, but cannot say why.
+    Forgetful,
+    /// Stops, and goes on sending progress for the cancelled call.
+    Chatty,
+    /// Stops, and answers no further call.
+    Stuck,
+    /// Stops the call it was told to stop, and the others too.
+    Clumsy,
+    /// Answers a call with the result of another.
+    Muddled,
+}
+
+/// A server with a flaw.
+#[derive(Debug, Clone)]
+pub struct Flawed<S> {
+    server: S,
+    wrong: Wrong,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// What a flaw has to remember from one call to the next.
+#[derive(Debug, Default)]
+struct Memory {
+    stuck: bool,
+    /// The tokens that stop the calls of a clumsy server.
+    tokens: Vec<CancellationToken>,
+    /// The result that a muddled server gives to the next caller.
+    result: Option<CallToolResponse>,
+}
+
+impl<S> Flawed<S> {
+    /// Breaks the server.
+    pub fn new(server: S, wrong: Wrong) -> Self {
+        Self { server, wrong, memory: Arc::default() }
+    }
+
+    fn with_memory<R>(&self, use_it: impl FnOnce(&mut Memory) -> R) -> R {
+        use_it(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<S: ServerHandler> ServerHandler for Flawed<S> {
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        mut ctx: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        // `list_calls` stays honest: it is how a lesson finds the flaw out.
+        if request.name == "list_calls" {
+            return self.server.call_tool(request, ctx).await;
+        }
+        if self.with_memory(|memory| memory.stuck) {
+            std::future::pending::<()>().await;
+        }
+        let asked = ctx.ct.clone();
+        let (peer, token) = (ctx.peer.clone(), ctx.meta.get_progress_token());
+        // What the tool gets to see in place of the real token.
+        let seen = match self.wrong {
+            Wrong::Deaf | Wrong::Slow | Wrong::Sluggish => CancellationToken::new(),
+            _ => asked.child_token(),
+        };
+        ctx.ct = seen.clone();
+        match self.wrong {
+            Wrong::Forgetful => drop(ctx.extensions.remove::<CancelReason>()),
+            Wrong::Clumsy => self.with_memory(|memory| memory.tokens.push(seen.clone())),
+            _ => {}
+        }
+
+        let call = self.server.call_tool(request, ctx);
+        tokio::pin!(call);
+        tokio::select! {
+            answer = &mut call => return match self.wrong {
+                Wrong::Muddled => {
+                    let mine = answer?;
+                    Ok(self.with_memory(|memory| memory.result.replace(mine.clone())).unwrap_or(mine))
+                }
+                _ => answer,
+            },
+            () = asked.cancelled() => {}
+        }
+        // From here on the call is cancelled.
+        match self.wrong {
+            Wrong::Slow => {
+                let _ = timeout(Duration::from_millis(1200), &mut call).await;
+                seen.cancel();
+            }
+            Wrong::Sluggish => {
+                let _ = timeout(Duration::from_millis(500), &mut call).await;
+                seen.cancel();
+            }
+            Wrong::Stuck => self.with_memory(|memory| memory.stuck = true),
+            Wrong::Clumsy => self.with_memory(|memory| {
+                memory.tokens.drain(..).for_each(|token| token.cancel());
+            }),
+            Wrong::Chatty => {
+                tokio::spawn(async move {
+                    for row in 1..=20 {
+                        sleep(Duration::from_millis(10)).await;
+                        if let Some(token) = token.clone() {
+                            let late = ProgressNotificationParam::new(token, f64::from(row));
+                            let _ = peer.notify_progress(late).await;
+                        }
+                    }
+                });
+            }
+            Wrong::Deaf | Wrong::Forgetful | Wrong::Muddled => {}
+        }
+        call.await
+    }
+
+    fn get_info(&self) -> ServerConfig {
+        self.server.get_info()
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.server.get_tool(name)
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        self.server.list_tools(request, ctx).await
+    }
+}
