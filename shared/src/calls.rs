@@ -120,7 +120,11 @@ impl Calls {
         log.records.push_back((number, record.clone()));
         if log.records.len() > CAPACITY {
             // Never forget a call that still runs: it is what a reader looks for.
-            if let Some(oldest) = log.records.iter().position(|(_, r)| r.state != State::Running) {
+            if let Some(oldest) = log
+                .records
+                .iter()
+                .position(|(_, r)| r.state != State::Running)
+            {
                 log.records.remove(oldest);
             }
         }
@@ -129,7 +133,11 @@ impl Calls {
         Call {
             calls: self.clone(),
             number,
-            reason: ctx.extensions.get::<CancelReason>().cloned().unwrap_or_default(),
+            reason: ctx
+                .extensions
+                .get::<CancelReason>()
+                .cloned()
+                .unwrap_or_default(),
             ended: false,
         }
     }
@@ -137,7 +145,14 @@ impl Calls {
     /// The list as it stands.
     #[must_use]
     pub fn list(&self) -> CallList {
-        CallList { calls: self.log().records.iter().map(|(_, record)| record.clone()).collect() }
+        CallList {
+            calls: self
+                .log()
+                .records
+                .iter()
+                .map(|(_, record)| record.clone())
+                .collect(),
+        }
     }
 
     /// Every change from now on, as the record it leads to.
@@ -175,7 +190,8 @@ pub struct Call {
 impl Call {
     /// One more step is done.
     pub fn step_done(&self) {
-        self.calls.update(self.number, |record| record.steps_done += 1);
+        self.calls
+            .update(self.number, |record| record.steps_done += 1);
     }
 
     /// The tool has stopped, for good, in this state.

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::calls::{CallList, CallRecord, State};
 
 /// How long a lesson waits for something that should come at once, before it gives up.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a cancelled call may take to stop.
 pub const PROMPT: Duration = Duration::from_secs(1);
 
@@ -75,8 +75,8 @@ impl Client {
     /// Starts a server as a child process and connects to its standard input and output.
     pub async fn child(command: Command, protocol: ProtocolVersion) -> anyhow::Result<Self> {
         let program = command.as_std().get_program().display().to_string();
-        let transport = TokioChildProcess::new(command)
-            .with_context(|| format!("cannot start {program}"))?;
+        let transport =
+            TokioChildProcess::new(command).with_context(|| format!("cannot start {program}"))?;
         let connected = Self::connect(transport, protocol).await;
         connected.with_context(|| format!("{program} does not speak MCP on its standard output"))
     }
@@ -86,14 +86,19 @@ impl Client {
         T: Transport<RoleClient> + 'static,
     {
         let wire = Wire::default();
-        let tapped = Tap { inner: transport, wire: wire.clone() };
+        let tapped = Tap {
+            inner: transport,
+            wire: wire.clone(),
+        };
         let me = Implementation::new("mcp-cancellation-lessons", env!("CARGO_PKG_VERSION"));
         let config = ClientConfig::new(ClientCapabilities::default(), me)
             .with_protocol_version(protocol.clone());
         // 2025-11-25 opens with the `initialize` handshake. 2026-07-28 has none: the client
         // may look around with `server/discover`, and every request speaks for itself.
         let lifecycle = if protocol == ProtocolVersion::V_2026_07_28 {
-            ClientLifecycleMode::Discover { preferred_versions: vec![protocol] }
+            ClientLifecycleMode::Discover {
+                preferred_versions: vec![protocol],
+            }
         } else {
             ClientLifecycleMode::Initialize
         };
@@ -116,7 +121,11 @@ impl Client {
     /// that wants to see a message that should not have come has to look here.
     #[must_use]
     pub fn traffic(&self, id: &RequestId, token: &ProgressToken) -> Traffic {
-        let seen = self.wire.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self
+            .wire
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         Traffic {
             results: seen.results.get(id).copied().unwrap_or_default(),
             errors: seen.errors.get(id).copied().unwrap_or_default(),
@@ -141,7 +150,9 @@ impl Client {
     /// Asks the server for its list of calls.
     pub async fn list_calls(&self) -> anyhow::Result<Vec<CallRecord>> {
         let result = self.call("list_calls", Value::Null).await?;
-        let content = result.structured_content.context("list_calls has no structured content")?;
+        let content = result
+            .structured_content
+            .context("list_calls has no structured content")?;
         Ok(serde_json::from_value::<CallList>(content)?.calls)
     }
 
@@ -172,7 +183,10 @@ impl Client {
 #[must_use]
 pub fn text_of(result: &CallToolResult) -> String {
     let texts = result.content.iter().filter_map(|block| block.as_text());
-    texts.map(|text| text.text.as_str()).collect::<Vec<_>>().join("\n")
+    texts
+        .map(|text| text.text.as_str())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// How many messages of each kind came in for one request.
@@ -234,7 +248,10 @@ struct Seen {
 
 impl Default for Wire {
     fn default() -> Self {
-        Self { progress: broadcast::Sender::new(1024), seen: Arc::default() }
+        Self {
+            progress: broadcast::Sender::new(1024),
+            seen: Arc::default(),
+        }
     }
 }
 
@@ -250,7 +267,8 @@ impl Wire {
             JsonRpcMessage::Notification(notification) => match &notification.notification {
                 ServerNotification::ProgressNotification(progress) => {
                     let _ = self.progress.send(progress.params.clone());
-                    seen.progress.entry(progress.params.progress_token.0.clone())
+                    seen.progress
+                        .entry(progress.params.progress_token.0.clone())
                 }
                 _ => return,
             },

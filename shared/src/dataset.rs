@@ -92,7 +92,10 @@ fn generate(path: &Path, rows: u64) -> io::Result<()> {
         let region = ["north", "east", "south", "west"][(row % 4) as usize];
         let (product, units, cents) = (row * 7 % 250, row * 13 % 40 + 1, row * 7919 % 99_900);
         let (whole, rest) = (cents / 100, cents % 100);
-        writeln!(file, "{row},{region},product-{product:03},{units},{whole}.{rest:02}")?;
+        writeln!(
+            file,
+            "{row},{region},product-{product:03},{units},{whole}.{rest:02}"
+        )?;
     }
     file.into_inner()?.sync_all()?;
     fs::rename(unfinished, path)
@@ -144,8 +147,16 @@ impl Scan {
             mean: None,
         };
         let columns = reader.headers()?.iter().map(column).collect();
-        let summary = Summary { rows: 0, bytes: 0, columns };
-        Ok(Self { reader, record: csv::StringRecord::new(), summary })
+        let summary = Summary {
+            rows: 0,
+            bytes: 0,
+            columns,
+        };
+        Ok(Self {
+            reader,
+            record: csv::StringRecord::new(),
+            summary,
+        })
     }
 
     /// Counts the data rows, from the start to the end.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CancelledNotificationParam, ListToolsResult,
-    PaginatedRequestParams, ServerConfig, Tool,
+    CallToolRequestParams, CallToolResponse, CancelledNotificationParam, Implementation,
+    ListToolsResult, PaginatedRequestParams, ServerConfig, Tool,
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -29,7 +29,11 @@ pub struct Guarded<S> {
 impl<S> Guarded<S> {
     /// Guards the server until `shutdown`; `running` counts the calls at work.
     pub fn new(server: S, shutdown: CancellationToken, running: TaskTracker) -> Self {
-        Self { server, shutdown, running }
+        Self {
+            server,
+            shutdown,
+            running,
+        }
     }
 }
 
@@ -44,7 +48,10 @@ impl<S: ServerHandler> ServerHandler for Guarded<S> {
         if self.server.get_tool(&name).is_none() {
             let tools = self.server.list_tools(None, ctx).await?.tools;
             let known: Vec<_> = tools.iter().map(|tool| &*tool.name).collect();
-            let message = format!("unknown tool {name:?}; this server has: {}", known.join(", "));
+            let message = format!(
+                "unknown tool {name:?}; this server has: {}",
+                known.join(", ")
+            );
             return Err(ErrorData::invalid_params(message, None));
         }
         // A child of rmcp's token: it fires when the client cancels, and can be fired
@@ -66,7 +73,8 @@ impl<S: ServerHandler> ServerHandler for Guarded<S> {
     }
 
     fn get_info(&self) -> ServerConfig {
-        self.server.get_info()
+        let me = Implementation::new("mcp-cancellation-lessons", env!("CARGO_PKG_VERSION"));
+        self.server.get_info().with_server_info(me)
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {

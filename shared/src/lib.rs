@@ -1,13 +1,14 @@
 //! What every lesson needs and none teaches.
 //!
-//! Data flows one way: [`lesson`] reads the command line, starts a server with
-//! [`hosting`] and hands the story a [`client`]. The common [`server`] works on
+//! Data flows one way: [`cli`] reads the command line, starts a server with [`hosting`]
+//! and plays a [`lesson`], whose story gets a [`client`]. The common [`server`] works on
 //! the files of [`dataset`] and writes down in [`calls`] what it ran and how that
 //! ended. [`terminate`] and [`guard`] stand between a server and its clients;
 //! [`narrate`] draws. [`wrong`] breaks a server on purpose, to prove that a
 //! lesson would notice.
 
 pub mod calls;
+pub mod cli;
 pub mod client;
 pub mod dataset;
 pub mod guard;

@@ -14,8 +14,14 @@ const LINE: usize = 40;
 /// A progress bar: `███░░░░░░░`.
 #[must_use]
 pub fn bar(done: f64, total: f64) -> String {
-    let share = if total > 0.0 { (done / total).clamp(0.0, 1.0) } else { 0.0 };
-    let full = (0..BAR).filter(|cell| share * BAR as f64 >= *cell as f64 + 0.5).count();
+    let share = if total > 0.0 {
+        (done / total).clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
+    let full = (0..BAR)
+        .filter(|cell| share * BAR as f64 >= *cell as f64 + 0.5)
+        .count();
     "█".repeat(full) + &"░".repeat(BAR - full)
 }
 
@@ -44,9 +50,16 @@ pub fn timeline(calls: &[CallRecord], cancels: &[(RequestId, DateTime<Utc>)]) ->
     let span = (end - start).as_seconds_f64().max(0.001);
     let column = |time: DateTime<Utc>| {
         let share = (time - start).as_seconds_f64() / span;
-        (0..LINE - 1).filter(|cell| share * (LINE - 1) as f64 >= *cell as f64 + 0.5).count()
+        (0..LINE - 1)
+            .filter(|cell| share * (LINE - 1) as f64 >= *cell as f64 + 0.5)
+            .count()
     };
-    let mut picture = format!("   {:8}0 s{:>width$}\n", "", format!("{span:.1} s"), width = LINE - 3);
+    let mut picture = format!(
+        "   {:8}0 s{:>width$}\n",
+        "",
+        format!("{span:.1} s"),
+        width = LINE - 3
+    );
     for call in calls {
         let (from, to) = (column(call.started_at), column(end_of(call)));
         let mut line = vec![' '; LINE];
@@ -83,7 +96,9 @@ pub async fn watch(calls: Calls) {
 fn news(call: &CallRecord) -> String {
     let (id, tool) = (&call.request_id, &call.tool);
     let mark = match (call.state, call.steps_done) {
-        (State::Running, 0) => return format!("▶️  call {id}: {tool} starts, {} steps", call.steps_total),
+        (State::Running, 0) => {
+            return format!("▶️  call {id}: {tool} starts, {} steps", call.steps_total);
+        }
         (State::Running, done) => {
             let bar = bar(f64::from(done), f64::from(call.steps_total));
             return format!("   call {id}: {bar} step {done} of {}", call.steps_total);

@@ -63,7 +63,9 @@ impl TryFrom<serde_json::Value> for Steps {
         let steps = value.as_u64().and_then(|n| u32::try_from(n).ok());
         match steps {
             Some(steps @ 1..=MAX_STEPS) => Ok(Self(steps)),
-            _ => Err(format!("processing_time must be a whole number from 1 to {MAX_STEPS}, not {value}")),
+            _ => Err(format!(
+                "processing_time must be a whole number from 1 to {MAX_STEPS}, not {value}"
+            )),
         }
     }
 }
@@ -117,7 +119,10 @@ impl FileServer {
             }
             Err(error) => {
                 call.end(State::Failed);
-                Err(format!("{} cannot be read as CSV: {error:#}", args.filename))
+                Err(format!(
+                    "{} cannot be read as CSV: {error:#}",
+                    args.filename
+                ))
             }
         }
     }
@@ -146,7 +151,12 @@ impl FileServer {
         .await??;
 
         for step in 0..=steps {
-            let step_ends = Instant::now() + if step == 0 { Duration::ZERO } else { self.setup.tick };
+            let step_ends = Instant::now()
+                + if step == 0 {
+                    Duration::ZERO
+                } else {
+                    self.setup.tick
+                };
             let rows = total * u64::from(step) / u64::from(steps);
             let stop = ctx.ct.clone();
             scan = spawn_blocking(move || scan.read_until(rows, &stop).map(|()| scan)).await??;

@@ -50,18 +50,29 @@ pub struct CancelAware<T> {
 impl<T> CancelAware<T> {
     /// For stdio: a cancelled call is met with silence.
     pub fn silent(inner: T) -> Self {
-        Self { inner, answers: false, silent: true, open: HashMap::new() }
+        Self {
+            inner,
+            answers: false,
+            silent: true,
+            open: HashMap::new(),
+        }
     }
 
     /// For HTTP 2025-11-25: a cancelled call's POST ends with the error -32800.
     pub fn answering(inner: T) -> Self {
-        Self { answers: true, ..Self::silent(inner) }
+        Self {
+            answers: true,
+            ..Self::silent(inner)
+        }
     }
 
     /// Lets late progress through. Only for a server that is wrong on purpose.
     #[must_use]
     pub fn leaking(self) -> Self {
-        Self { silent: false, ..self }
+        Self {
+            silent: false,
+            ..self
+        }
     }
 }
 
@@ -135,8 +146,12 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
             cancel.params.request_id = Some(id);
         }
         // Ids are typed: "2" does not name the call 2.
-        let Some(id) = cancel.params.request_id.clone() else { return false };
-        let Some((_, reason)) = self.open.remove(&id) else { return false };
+        let Some(id) = cancel.params.request_id.clone() else {
+            return false;
+        };
+        let Some((_, reason)) = self.open.remove(&id) else {
+            return false;
+        };
         if let Some(given) = cancel.params.reason.clone() {
             reason.set(given);
         }
@@ -168,7 +183,10 @@ impl Sessions {
     /// Sessions that let late progress through, see [`CancelAware::leaking`].
     #[must_use]
     pub fn leaking() -> Self {
-        Self { leaking: true, ..Self::default() }
+        Self {
+            leaking: true,
+            ..Self::default()
+        }
     }
 }
 
@@ -179,7 +197,14 @@ impl SessionManager for Sessions {
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let (id, transport) = self.inner.create_session().await?;
         let transport = CancelAware::answering(transport);
-        Ok((id, if self.leaking { transport.leaking() } else { transport }))
+        Ok((
+            id,
+            if self.leaking {
+                transport.leaking()
+            } else {
+                transport
+            },
+        ))
     }
 
     async fn accept_message(

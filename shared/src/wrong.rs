@@ -61,7 +61,11 @@ struct Memory {
 impl<S> Flawed<S> {
     /// Breaks the server.
     pub fn new(server: S, wrong: Wrong) -> Self {
-        Self { server, wrong, memory: Arc::default() }
+        Self {
+            server,
+            wrong,
+            memory: Arc::default(),
+        }
     }
 
     fn with_memory<R>(&self, use_it: impl FnOnce(&mut Memory) -> R) -> R {
@@ -99,6 +103,8 @@ impl<S: ServerHandler> ServerHandler for Flawed<S> {
         let call = self.server.call_tool(request, ctx);
         tokio::pin!(call);
         tokio::select! {
+            biased;
+            () = asked.cancelled() => {}
             answer = &mut call => return match self.wrong {
                 Wrong::Muddled => {
                     let mine = answer?;
@@ -106,16 +112,14 @@ impl<S: ServerHandler> ServerHandler for Flawed<S> {
                 }
                 _ => answer,
             },
-            () = asked.cancelled() => {}
         }
         // From here on the call is cancelled.
         match self.wrong {
-            Wrong::Slow => {
-                let _ = timeout(Duration::from_millis(1200), &mut call).await;
-                seen.cancel();
-            }
-            Wrong::Sluggish => {
-                let _ = timeout(Duration::from_millis(500), &mut call).await;
+            Wrong::Slow | Wrong::Sluggish => {
+                let late = if self.wrong == Wrong::Slow { 1200 } else { 500 };
+                if let Ok(answer) = timeout(Duration::from_millis(late), &mut call).await {
+                    return answer;
+                }
                 seen.cancel();
             }
             Wrong::Stuck => self.with_memory(|memory| memory.stuck = true),

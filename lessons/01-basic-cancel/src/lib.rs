@@ -38,7 +38,9 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
         "process_large_file",
         json!({ "filename": "large_dataset.csv", "processing_time": 10 }),
     );
-    let handle = client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
+    let handle = client
+        .send_cancellable_request(call, PeerRequestOptions::no_options())
+        .await?;
     let id = handle.id.clone();
     let token = handle.progress_token.clone();
     println!("📁 request {id}: process_large_file(large_dataset.csv, 10 steps)");
@@ -96,7 +98,11 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
         "the server worked on: cancelled after step 3, it did {} of 10 steps",
         record.steps_done
     );
-    println!("   server: {}, confirmed {:.1} ms after the cancel", outcome(&record), took.as_secs_f64() * 1e3);
+    println!(
+        "   server: {}, confirmed {:.1} ms after the cancel",
+        outcome(&record),
+        took.as_secs_f64() * 1e3
+    );
 
     //    Did the reason arrive? It is for people: show it, log it, and decide nothing by it.
     let expected = lesson.cancels_by_message().then_some(REASON);
@@ -105,11 +111,20 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
         "the reason was lost: the server knows {:?}, not {expected:?}",
         record.reason
     );
-    println!("   server: reason {:?}", record.reason.as_deref().unwrap_or("(a closed stream carries none)"));
+    println!(
+        "   server: reason {:?}",
+        record
+            .reason
+            .as_deref()
+            .unwrap_or("(a closed stream carries none)")
+    );
 
     // 6. Only the call is gone, not the connection: the next call is served.
     let before = client.traffic(&id, &token);
-    let next = client.call("process_large_file", json!({ "filename": "part_0.csv", "processing_time": 1 }));
+    let next = client.call(
+        "process_large_file",
+        json!({ "filename": "part_0.csv", "processing_time": 1 }),
+    );
     let next = match next.await {
         Ok(result) => text_of(&result),
         Err(error) => bail!("the connection did not survive the cancel: {error:#}"),
@@ -119,8 +134,14 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
     // 7. And silence: while that call came and went, nothing more was said about the first.
     //    (basic/utilities/cancellation: the receiver does not respond to a cancelled request.)
     let after = client.traffic(&id, &token);
-    ensure!(after == before, "the server talked on about a cancelled call: {before:?} became {after:?}");
-    ensure!(after.results == 0, "the server answered a cancelled call with a result");
+    ensure!(
+        after == before,
+        "the server talked on about a cancelled call: {before:?} became {after:?}"
+    );
+    ensure!(
+        after.results == 0,
+        "the server answered a cancelled call with a result"
+    );
 
     let calls = client.list_calls().await?;
     let ours = &calls[calls.len().saturating_sub(2)..];

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::lesson::main(&[basic_cancel::LESSON])
+    shared::cli::main(&[basic_cancel::LESSON])
 }
