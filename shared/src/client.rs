@@ -1,27 +1,23 @@
 //! The client's connection, on either transport and either revision, and a look at
 //! what comes in on it.
 
-use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
-    ClientRequest, Implementation, JsonRpcMessage, ProgressNotificationParam, ProgressToken,
-    ProtocolVersion, RequestId, ServerNotification,
+    ClientRequest, Implementation, ProgressToken, ProtocolVersion, RequestId,
 };
 use rmcp::service::{ClientLifecycleMode, ClientServiceExt, RunningService};
-use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess, Transport};
 use rmcp::{Peer, RoleClient};
 use serde_json::Value;
 use tokio::process::Command;
-use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::calls::{CallList, CallRecord, State};
+use crate::wire::{Progress, Tap, Traffic, Wire};
 
 /// How long a lesson waits for something that should come at once, before it gives up.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -86,10 +82,7 @@ impl Client {
         T: Transport<RoleClient> + 'static,
     {
         let wire = Wire::default();
-        let tapped = Tap {
-            inner: transport,
-            wire: wire.clone(),
-        };
+        let tapped = Tap::new(transport, wire.clone());
         let me = Implementation::new("mcp-cancellation-lessons", env!("CARGO_PKG_VERSION"));
         let config = ClientConfig::new(ClientCapabilities::default(), me)
             .with_protocol_version(protocol.clone());
@@ -112,25 +105,13 @@ impl Client {
     /// notification may be faster than the caller's next line.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        Progress(self.wire.progress.subscribe())
+        self.wire.progress()
     }
 
-    /// What has come in for a request, counted where the messages arrive.
-    ///
-    /// rmcp throws away what arrives for a request that it considers settled, so a lesson
-    /// that wants to see a message that should not have come has to look here.
+    /// What has come in for a request so far.
     #[must_use]
     pub fn traffic(&self, id: &RequestId, token: &ProgressToken) -> Traffic {
-        let seen = self
-            .wire
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Traffic {
-            results: seen.results.get(id).copied().unwrap_or_default(),
-            errors: seen.errors.get(id).copied().unwrap_or_default(),
-            progress: seen.progress.get(&token.0).copied().unwrap_or_default(),
-        }
+        self.wire.traffic(id, token)
     }
 
     /// Calls a tool and waits for its result, for at most [`PATIENCE`].
@@ -187,121 +168,4 @@ pub fn text_of(result: &CallToolResult) -> String {
         .map(|text| text.text.as_str())
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-/// How many messages of each kind came in for one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Traffic {
-    /// JSON-RPC responses with a result.
-    pub results: usize,
-    /// JSON-RPC errors.
-    pub errors: usize,
-    /// Progress notifications.
-    pub progress: usize,
-}
-
-/// Progress notifications, in the order they came in.
-#[derive(Debug)]
-pub struct Progress(broadcast::Receiver<ProgressNotificationParam>);
-
-impl Progress {
-    /// The next notification, of any call.
-    pub async fn next(&mut self) -> anyhow::Result<ProgressNotificationParam> {
-        loop {
-            match timeout(PATIENCE, self.0.recv()).await {
-                Ok(Ok(progress)) => return Ok(progress),
-                // Too slow to see every one: the next one says all.
-                Ok(Err(broadcast::error::RecvError::Lagged(_))) => {}
-                Ok(Err(broadcast::error::RecvError::Closed)) => bail!("the connection is closed"),
-                Err(_) => bail!("no progress for {PATIENCE:?}"),
-            }
-        }
-    }
-
-    /// The next notification of one call.
-    pub async fn next_of(
-        &mut self,
-        token: &ProgressToken,
-    ) -> anyhow::Result<ProgressNotificationParam> {
-        loop {
-            let progress = self.next().await?;
-            if progress.progress_token == *token {
-                return Ok(progress);
-            }
-        }
-    }
-}
-
-/// A record of everything that comes in on a connection.
-#[derive(Debug, Clone)]
-struct Wire {
-    progress: broadcast::Sender<ProgressNotificationParam>,
-    seen: Arc<Mutex<Seen>>,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    results: HashMap<RequestId, usize>,
-    errors: HashMap<RequestId, usize>,
-    progress: HashMap<RequestId, usize>,
-}
-
-impl Default for Wire {
-    fn default() -> Self {
-        Self {
-            progress: broadcast::Sender::new(1024),
-            seen: Arc::default(),
-        }
-    }
-}
-
-impl Wire {
-    fn note(&self, message: &RxJsonRpcMessage<RoleClient>) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = match message {
-            JsonRpcMessage::Response(response) => seen.results.entry(response.id.clone()),
-            JsonRpcMessage::Error(error) => match &error.id {
-                Some(id) => seen.errors.entry(id.clone()),
-                None => return,
-            },
-            JsonRpcMessage::Notification(notification) => match &notification.notification {
-                ServerNotification::ProgressNotification(progress) => {
-                    let _ = self.progress.send(progress.params.clone());
-                    seen.progress
-                        .entry(progress.params.progress_token.0.clone())
-                }
-                _ => return,
-            },
-            JsonRpcMessage::Request(_) => return,
-        };
-        *count.or_default() += 1;
-    }
-}
-
-/// A transport that notes what comes in.
-#[derive(Debug)]
-struct Tap<T> {
-    inner: T,
-    wire: Wire,
-}
-
-impl<T: Transport<RoleClient>> Transport<RoleClient> for Tap<T> {
-    type Error = T::Error;
-
-    fn send(
-        &mut self,
-        message: TxJsonRpcMessage<RoleClient>,
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        self.inner.send(message)
-    }
-
-    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
-        let message = self.inner.receive().await?;
-        self.wire.note(&message);
-        Some(message)
-    }
-
-    async fn close(&mut self) -> Result<(), Self::Error> {
-        self.inner.close().await
-    }
 }

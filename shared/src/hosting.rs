@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::guard::Guarded;
-use crate::terminate::{CancelAware, Sessions};
+use crate::sessions::Sessions;
+use crate::terminate::CancelAware;
 use crate::wrong::{Flawed, Wrong};
 
 /// Time for the last answers to reach the wire when the server stops.

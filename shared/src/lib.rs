@@ -5,7 +5,7 @@
 //! the files of [`dataset`] and writes down in [`calls`] what it ran and how that
 //! ended. [`terminate`] and [`guard`] stand between a server and its clients;
 //! [`narrate`] draws. [`wrong`] breaks a server on purpose, to prove that a
-//! lesson would notice.
+//! lesson would notice; [`wire`] is where it looks.
 
 pub mod calls;
 pub mod cli;
@@ -16,5 +16,7 @@ pub mod hosting;
 pub mod lesson;
 pub mod narrate;
 pub mod server;
+pub mod sessions;
 pub mod terminate;
+pub mod wire;
 pub mod wrong;
