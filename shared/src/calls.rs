@@ -93,16 +93,12 @@ struct Log {
 
 impl Default for Calls {
     fn default() -> Self {
-        Self(Arc::new(Inner {
-            log: Mutex::default(),
-            changes: broadcast::Sender::new(CAPACITY),
-        }))
+        Self(Arc::new(Inner { log: Mutex::default(), changes: broadcast::Sender::new(CAPACITY) }))
     }
 }
 
 impl Calls {
     /// Writes down that a tool starts. The returned [`Call`] must say how it ends.
-    #[must_use]
     pub fn start(&self, tool: &str, steps_total: u32, ctx: &RequestContext<RoleServer>) -> Call {
         let record = CallRecord {
             request_id: ctx.id.clone(),
@@ -120,11 +116,7 @@ impl Calls {
         log.records.push_back((number, record.clone()));
         if log.records.len() > CAPACITY {
             // Never forget a call that still runs: it is what a reader looks for.
-            if let Some(oldest) = log
-                .records
-                .iter()
-                .position(|(_, r)| r.state != State::Running)
-            {
+            if let Some(oldest) = log.records.iter().position(|(_, r)| r.state != State::Running) {
                 log.records.remove(oldest);
             }
         }
@@ -133,30 +125,17 @@ impl Calls {
         Call {
             calls: self.clone(),
             number,
-            reason: ctx
-                .extensions
-                .get::<CancelReason>()
-                .cloned()
-                .unwrap_or_default(),
+            reason: ctx.extensions.get::<CancelReason>().cloned().unwrap_or_default(),
             ended: false,
         }
     }
 
     /// The list as it stands.
-    #[must_use]
     pub fn list(&self) -> CallList {
-        CallList {
-            calls: self
-                .log()
-                .records
-                .iter()
-                .map(|(_, record)| record.clone())
-                .collect(),
-        }
+        CallList { calls: self.log().records.iter().map(|(_, record)| record.clone()).collect() }
     }
 
     /// Every change from now on, as the record it leads to.
-    #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<CallRecord> {
         self.0.changes.subscribe()
     }
@@ -190,8 +169,7 @@ pub struct Call {
 impl Call {
     /// One more step is done.
     pub fn step_done(&self) {
-        self.calls
-            .update(self.number, |record| record.steps_done += 1);
+        self.calls.update(self.number, |record| record.steps_done += 1);
     }
 
     /// The tool has stopped, for good, in this state.

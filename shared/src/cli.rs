@@ -23,10 +23,7 @@ use crate::wrong::Wrong;
 const MAX_TICK: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Parser)]
-#[command(
-    version,
-    after_help = "Without a command: server and client in one go."
-)]
+#[command(version, after_help = "Without a command: server and client in one go.")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Mode>,
@@ -77,7 +74,6 @@ enum Mode {
 
 /// The whole of a lesson's `main`: reads the command line and does what it says. Given
 /// several lessons it plays them one after the other.
-#[must_use]
 pub fn main(lessons: &[About]) -> ExitCode {
     let (name, title) = match lessons {
         [lesson] => (lesson.name, lesson.title),
@@ -114,10 +110,7 @@ fn log_to_stderr(verbose: u8) {
         1 => LevelFilter::INFO,
         _ => LevelFilter::TRACE,
     };
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(level)
-        .init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).init();
 }
 
 async fn run(cli: Cli, lessons: &[About]) -> anyhow::Result<()> {
@@ -145,10 +138,7 @@ fn chosen<'a>(lessons: &'a [About], options: &Options) -> anyhow::Result<&'a Abo
 
 async fn tour(lessons: &[About], options: &Options) -> anyhow::Result<()> {
     let tick = options.tick.or(Some(Duration::from_millis(100)));
-    let options = Options {
-        tick,
-        ..options.clone()
-    };
+    let options = Options { tick, ..options.clone() };
     let mut summary = Vec::new();
     let mut failed = 0;
     for lesson in lessons {
@@ -175,11 +165,7 @@ async fn tour(lessons: &[About], options: &Options) -> anyhow::Result<()> {
 
 /// Plays one lesson, against the server at `url` or, without one, against its own.
 async fn play(about: &About, options: &Options, url: Option<String>) -> anyhow::Result<()> {
-    let Options {
-        transport,
-        protocol,
-        ..
-    } = *options;
+    let Options { transport, protocol, .. } = *options;
     println!("🚀 {}: {}", about.name, about.title);
     println!("   {}, revision {}", said(&transport), said(&protocol));
     let shutdown = CancellationToken::new();
@@ -200,14 +186,8 @@ async fn play(about: &About, options: &Options, url: Option<String>) -> anyhow::
         }
         (None, Transport::Stdio) => (Server::Child(child_arguments(about, options)), None),
     };
-    let lesson = Lesson {
-        transport,
-        protocol,
-        server,
-    };
-    (about.story)(&lesson)
-        .await
-        .with_context(|| format!("{} failed", about.name))?;
+    let lesson = Lesson { transport, protocol, server };
+    (about.story)(&lesson).await.with_context(|| format!("{} failed", about.name))?;
     shutdown.cancel();
     if let Some(hosted) = hosted {
         hosted.await??;
@@ -218,14 +198,10 @@ async fn play(about: &About, options: &Options, url: Option<String>) -> anyhow::
 
 /// The arguments that make this same program the server of a stdio run.
 fn child_arguments(about: &About, options: &Options) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = ["serve", "--transport", "stdio", "--lesson", about.name]
-        .map(OsString::from)
-        .to_vec();
+    let mut arguments: Vec<OsString> =
+        ["serve", "--transport", "stdio", "--lesson", about.name].map(OsString::from).to_vec();
     if let Some(tick) = options.tick {
-        arguments.extend([
-            "--tick".into(),
-            humantime::format_duration(tick).to_string().into(),
-        ]);
+        arguments.extend(["--tick".into(), humantime::format_duration(tick).to_string().into()]);
     }
     if let Some(wrong) = options.wrong {
         arguments.extend(["--wrong".into(), said(&wrong).into()]);
@@ -264,11 +240,7 @@ async fn serve(
             shutdown.cancel();
         }
     });
-    let site = Site {
-        door,
-        wrong: options.wrong,
-        shutdown,
-    };
+    let site = Site { door, wrong: options.wrong, shutdown };
     (about.host)(setup, site).await
 }
 
@@ -279,11 +251,7 @@ fn setup(options: &Options, data: Option<PathBuf>) -> anyhow::Result<Setup> {
         None => DataFolder::sample().context("cannot write the sample files")?,
     };
     let tick = options.tick.unwrap_or(Duration::from_secs(1));
-    Ok(Setup {
-        data,
-        calls: Calls::default(),
-        tick,
-    })
+    Ok(Setup { data, calls: Calls::default(), tick })
 }
 
 /// Ctrl-C, or what a process manager sends.
@@ -305,18 +273,12 @@ async fn stop_signal() {
 fn tick(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(tick) if tick <= MAX_TICK => Ok(tick),
-        Ok(_) => Err(format!(
-            "a step may last {} at most",
-            humantime::format_duration(MAX_TICK)
-        )),
+        Ok(_) => Err(format!("a step may last {} at most", humantime::format_duration(MAX_TICK))),
         Err(error) => Err(format!("{error}; write it with a unit, as in 50ms or 1s")),
     }
 }
 
 /// An option's value, as one would type it.
 fn said(value: &impl ValueEnum) -> String {
-    value
-        .to_possible_value()
-        .map(|value| value.get_name().to_owned())
-        .unwrap_or_default()
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
-    ClientRequest, Implementation, ProgressToken, ProtocolVersion, RequestId,
+    ClientRequest, Implementation, ProgressToken, ProtocolVersion, RequestId, ServerResult,
 };
 use rmcp::service::{ClientLifecycleMode, ClientServiceExt, RunningService};
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess, Transport};
@@ -43,16 +43,23 @@ impl Deref for Client {
 ///
 /// rmcp's `call_tool` builds the same request, sends it and waits. A lesson that wants the
 /// request's id must send it itself, with `send_cancellable_request`.
-#[must_use]
 pub fn tool_call(name: &'static str, arguments: Value) -> ClientRequest {
-    ClientRequest::CallToolRequest(CallToolRequest::new(params(name, arguments)))
+    let mut params = CallToolRequestParams::new(name);
+    if let Value::Object(arguments) = arguments {
+        params = params.with_arguments(arguments);
+    }
+    ClientRequest::CallToolRequest(CallToolRequest::new(params))
 }
 
-fn params(name: &'static str, arguments: Value) -> CallToolRequestParams {
-    let params = CallToolRequestParams::new(name);
-    match arguments {
-        Value::Object(arguments) => params.with_arguments(arguments),
-        _ => params,
+/// The result of a tool, taken out of the answer to [`tool_call`]. A tool that failed says
+/// so inside its result (`isError`): that is an error here.
+pub fn tool_result(answer: ServerResult) -> anyhow::Result<CallToolResult> {
+    match answer {
+        ServerResult::CallToolResult(result) if result.is_error == Some(true) => {
+            bail!("{}", text_of(&result))
+        }
+        ServerResult::CallToolResult(result) => Ok(result),
+        other => bail!("not the result of a tool: {other:?}"),
     }
 }
 
@@ -89,9 +96,7 @@ impl Client {
         // 2025-11-25 opens with the `initialize` handshake. 2026-07-28 has none: the client
         // may look around with `server/discover`, and every request speaks for itself.
         let lifecycle = if protocol == ProtocolVersion::V_2026_07_28 {
-            ClientLifecycleMode::Discover {
-                preferred_versions: vec![protocol],
-            }
+            ClientLifecycleMode::Discover { preferred_versions: vec![protocol] }
         } else {
             ClientLifecycleMode::Initialize
         };
@@ -103,13 +108,11 @@ impl Client {
 
     /// All progress that comes in from now on. Take it before the call: the first
     /// notification may be faster than the caller's next line.
-    #[must_use]
     pub fn progress(&self) -> Progress {
         self.wire.progress()
     }
 
     /// What has come in for a request so far.
-    #[must_use]
     pub fn traffic(&self, id: &RequestId, token: &ProgressToken) -> Traffic {
         self.wire.traffic(id, token)
     }
@@ -120,20 +123,15 @@ impl Client {
         name: &'static str,
         arguments: Value,
     ) -> anyhow::Result<CallToolResult> {
-        let result = timeout(PATIENCE, self.call_tool(params(name, arguments))).await;
-        let result = result.with_context(|| format!("{name} gave no answer"))??;
-        if result.is_error == Some(true) {
-            bail!("{name} answered with an error: {}", text_of(&result));
-        }
-        Ok(result)
+        let answer = timeout(PATIENCE, self.send_request(tool_call(name, arguments))).await;
+        let answer = answer.with_context(|| format!("{name} gave no answer"))??;
+        tool_result(answer).with_context(|| format!("{name} answered with an error"))
     }
 
     /// Asks the server for its list of calls.
     pub async fn list_calls(&self) -> anyhow::Result<Vec<CallRecord>> {
         let result = self.call("list_calls", Value::Null).await?;
-        let content = result
-            .structured_content
-            .context("list_calls has no structured content")?;
+        let content = result.structured_content.context("list_calls has no structured content")?;
         Ok(serde_json::from_value::<CallList>(content)?.calls)
     }
 
@@ -153,6 +151,20 @@ impl Client {
         }
     }
 
+    /// Asks the server, for at most [`PROMPT`], until it says that nothing runs any more.
+    /// Returns its last list.
+    pub async fn ask_until_all_ended(&self) -> anyhow::Result<Vec<CallRecord>> {
+        let deadline = Instant::now() + PROMPT;
+        loop {
+            let calls = self.list_calls().await?;
+            let running = calls.iter().any(|call| call.state == State::Running);
+            if !running || Instant::now() >= deadline {
+                return Ok(calls);
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// Closes the connection and waits until that is done.
     pub async fn close(self) -> anyhow::Result<()> {
         self.service.cancel().await?;
@@ -161,11 +173,7 @@ impl Client {
 }
 
 /// The text of a tool's result.
-#[must_use]
 pub fn text_of(result: &CallToolResult) -> String {
     let texts = result.content.iter().filter_map(|block| block.as_text());
-    texts
-        .map(|text| text.text.as_str())
-        .collect::<Vec<_>>()
-        .join("\n")
+    texts.map(|text| text.text.as_str()).collect::<Vec<_>>().join("\n")
 }

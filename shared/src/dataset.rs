@@ -16,7 +16,6 @@ pub const PARTS: u64 = 10;
 
 /// Name and number of rows of a small file. No two parts have the same number of
 /// rows, so a result that belongs to another call gives itself away.
-#[must_use]
 pub fn part(number: u64) -> (String, u64) {
     let number = number % PARTS;
     (format!("part_{number}.csv"), 1_000 + 100 * number)
@@ -92,10 +91,7 @@ fn generate(path: &Path, rows: u64) -> io::Result<()> {
         let region = ["north", "east", "south", "west"][(row % 4) as usize];
         let (product, units, cents) = (row * 7 % 250, row * 13 % 40 + 1, row * 7919 % 99_900);
         let (whole, rest) = (cents / 100, cents % 100);
-        writeln!(
-            file,
-            "{row},{region},product-{product:03},{units},{whole}.{rest:02}"
-        )?;
+        writeln!(file, "{row},{region},product-{product:03},{units},{whole}.{rest:02}")?;
     }
     file.into_inner()?.sync_all()?;
     fs::rename(unfinished, path)
@@ -147,16 +143,8 @@ impl Scan {
             mean: None,
         };
         let columns = reader.headers()?.iter().map(column).collect();
-        let summary = Summary {
-            rows: 0,
-            bytes: 0,
-            columns,
-        };
-        Ok(Self {
-            reader,
-            record: csv::StringRecord::new(),
-            summary,
-        })
+        let summary = Summary { rows: 0, bytes: 0, columns };
+        Ok(Self { reader, record: csv::StringRecord::new(), summary })
     }
 
     /// Counts the data rows, from the start to the end.
@@ -191,7 +179,6 @@ impl Scan {
     }
 
     /// What was read so far.
-    #[must_use]
     pub fn summary(&self) -> &Summary {
         &self.summary
     }

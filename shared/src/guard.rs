@@ -29,11 +29,7 @@ pub struct Guarded<S> {
 impl<S> Guarded<S> {
     /// Guards the server until `shutdown`; `running` counts the calls at work.
     pub fn new(server: S, shutdown: CancellationToken, running: TaskTracker) -> Self {
-        Self {
-            server,
-            shutdown,
-            running,
-        }
+        Self { server, shutdown, running }
     }
 }
 
@@ -48,10 +44,7 @@ impl<S: ServerHandler> ServerHandler for Guarded<S> {
         if self.server.get_tool(&name).is_none() {
             let tools = self.server.list_tools(None, ctx).await?.tools;
             let known: Vec<_> = tools.iter().map(|tool| &*tool.name).collect();
-            let message = format!(
-                "unknown tool {name:?}; this server has: {}",
-                known.join(", ")
-            );
+            let message = format!("unknown tool {name:?}; this server has: {}", known.join(", "));
             return Err(ErrorData::invalid_params(message, None));
         }
         // A child of rmcp's token: it fires when the client cancels, and can be fired

@@ -58,32 +58,17 @@ where
 }
 
 async fn serve<S: ServerHandler + Clone>(server: S, site: Site) -> anyhow::Result<()> {
-    let Site {
-        door,
-        wrong,
-        shutdown,
-    } = site;
+    let Site { door, wrong, shutdown } = site;
     let running = TaskTracker::new();
     running.close();
     let server = Guarded::new(server, shutdown.clone(), running.clone());
-    let silent = wrong != Some(Wrong::Chatty);
     match door {
         Door::Http(listener) => {
-            let sessions = if silent {
-                Sessions::default()
-            } else {
-                Sessions::leaking()
-            };
-            serve_http(listener, server, sessions, running, shutdown).await
+            serve_http(listener, server, Sessions::new(wrong), running, shutdown).await
         }
         Door::Stdio => {
             let (input, output) = stdio_pipes();
-            let transport = CancelAware::silent(AsyncRwTransport::new_server(input, output));
-            let transport = if silent {
-                transport
-            } else {
-                transport.leaking()
-            };
+            let transport = CancelAware::silent(AsyncRwTransport::new_server(input, output), wrong);
             serve_stdio(transport, server, running, shutdown).await
         }
     }
@@ -116,9 +101,7 @@ async fn serve_http<S: ServerHandler + Clone>(
         let _ = tcp.set_nodelay(true);
     });
     let stopped = shutdown.clone().cancelled_owned();
-    let hosting = axum::serve(listener, app)
-        .with_graceful_shutdown(stopped)
-        .into_future();
+    let hosting = axum::serve(listener, app).with_graceful_shutdown(stopped).into_future();
     // The order of a stop: the calls answer, the answers reach the wire, and only then
     // are the streams cut. Cutting first would leave every caller without a word.
     let stop = async {

@@ -67,13 +67,8 @@ pub enum Protocol {
 
 impl Lesson {
     /// A lesson against a server that runs already, over HTTP.
-    #[must_use]
     pub fn over_http(url: impl Into<String>, protocol: Protocol) -> Self {
-        Self {
-            transport: Transport::Http,
-            protocol,
-            server: Server::Url(url.into()),
-        }
+        Self { transport: Transport::Http, protocol, server: Server::Url(url.into()) }
     }
 
     /// Connects a new client.
@@ -94,7 +89,6 @@ impl Lesson {
 
     /// Whether a cancellation is a message of its own, `notifications/cancelled`, with room
     /// for a reason. On HTTP 2026-07-28 it is not: there the closed stream is the cancel.
-    #[must_use]
     pub fn cancels_by_message(&self) -> bool {
         (self.transport, self.protocol) != (Transport::Http, Protocol::V2026)
     }

@@ -12,21 +12,13 @@ const BAR: usize = 10;
 const LINE: usize = 40;
 
 /// A progress bar: `███░░░░░░░`.
-#[must_use]
 pub fn bar(done: f64, total: f64) -> String {
-    let share = if total > 0.0 {
-        (done / total).clamp(0.0, 1.0)
-    } else {
-        0.0
-    };
-    let full = (0..BAR)
-        .filter(|cell| share * BAR as f64 >= *cell as f64 + 0.5)
-        .count();
+    let share = if total > 0.0 { (done / total).clamp(0.0, 1.0) } else { 0.0 };
+    let full = (0..BAR).filter(|cell| share * BAR as f64 >= *cell as f64 + 0.5).count();
     "█".repeat(full) + &"░".repeat(BAR - full)
 }
 
 /// How a call ended, in words.
-#[must_use]
 pub fn outcome(call: &CallRecord) -> String {
     let (done, total) = (call.steps_done, call.steps_total);
     match call.state {
@@ -40,7 +32,6 @@ pub fn outcome(call: &CallRecord) -> String {
 /// A picture of some calls, one row each: when it ran, when its cancel was sent (✂), when
 /// it stopped (■ cancelled, ● finished, ✖ failed). The times of the work are the server's,
 /// the times of the cancels the client's; on one machine that is one clock.
-#[must_use]
 pub fn timeline(calls: &[CallRecord], cancels: &[(RequestId, DateTime<Utc>)]) -> String {
     let Some(start) = calls.iter().map(|call| call.started_at).min() else {
         return String::new();
@@ -50,18 +41,15 @@ pub fn timeline(calls: &[CallRecord], cancels: &[(RequestId, DateTime<Utc>)]) ->
     let span = (end - start).as_seconds_f64().max(0.001);
     let column = |time: DateTime<Utc>| {
         let share = (time - start).as_seconds_f64() / span;
-        (0..LINE - 1)
-            .filter(|cell| share * (LINE - 1) as f64 >= *cell as f64 + 0.5)
-            .count()
+        (0..LINE - 1).filter(|cell| share * (LINE - 1) as f64 >= *cell as f64 + 0.5).count()
     };
-    let mut picture = format!(
-        "   {:8}0 s{:>width$}\n",
-        "",
-        format!("{span:.1} s"),
-        width = LINE - 3
-    );
+    let mut picture =
+        format!("   {:12}0 s{:>width$}\n", "", format!("{span:.1} s"), width = LINE - 3);
+    let several = calls.iter().any(|call| call.tool != calls[0].tool);
     for call in calls {
-        let (from, to) = (column(call.started_at), column(end_of(call)));
+        // At least two cells, so that a cancel and its stop both show.
+        let from = column(call.started_at).min(LINE - 2);
+        let to = column(end_of(call)).max(from + 1);
         let mut line = vec![' '; LINE];
         line[from..=to].fill('█');
         line[to] = match call.state {
@@ -71,12 +59,12 @@ pub fn timeline(calls: &[CallRecord], cancels: &[(RequestId, DateTime<Utc>)]) ->
             State::Failed => '✖',
         };
         if let Some((_, sent)) = cancels.iter().find(|(id, _)| *id == call.request_id) {
-            // The stop comes so soon that both would share a column.
-            line[column(*sent).min(to.saturating_sub(1))] = '✂';
+            line[column(*sent).clamp(from, to - 1)] = '✂';
         }
         let line: String = line.into_iter().collect();
-        let id = format!("call {}", call.request_id);
-        let _ = writeln!(picture, "   {id:8}{line}  {}", outcome(call));
+        let tool = if several { format!("{} ", call.tool) } else { String::new() };
+        let id = format!("request {}", call.request_id);
+        let _ = writeln!(picture, "   {id:12}{line}  {tool}{}", outcome(call));
     }
     picture
 }
@@ -97,11 +85,11 @@ fn news(call: &CallRecord) -> String {
     let (id, tool) = (&call.request_id, &call.tool);
     let mark = match (call.state, call.steps_done) {
         (State::Running, 0) => {
-            return format!("▶️  call {id}: {tool} starts, {} steps", call.steps_total);
+            return format!("▶️  request {id}: {tool} starts, {} steps", call.steps_total);
         }
         (State::Running, done) => {
             let bar = bar(f64::from(done), f64::from(call.steps_total));
-            return format!("   call {id}: {bar} step {done} of {}", call.steps_total);
+            return format!("   request {id}: {bar} step {done} of {}", call.steps_total);
         }
         (State::Finished, _) => "✅",
         (State::Cancelled, _) => "🛑",
@@ -112,5 +100,5 @@ fn news(call: &CallRecord) -> String {
         (None, State::Cancelled) => ", no reason given".to_owned(),
         (None, _) => String::new(),
     };
-    format!("{mark} call {id}: {tool} {}{reason}", outcome(call))
+    format!("{mark} request {id}: {tool} {}{reason}", outcome(call))
 }

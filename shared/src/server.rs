@@ -87,7 +87,6 @@ impl schemars::JsonSchema for Steps {
 #[tool_router(server_handler)]
 impl FileServer {
     /// A server over these files, writing into these calls.
-    #[must_use]
     pub fn new(setup: Setup) -> Self {
         Self { setup }
     }
@@ -119,10 +118,7 @@ impl FileServer {
             }
             Err(error) => {
                 call.end(State::Failed);
-                Err(format!(
-                    "{} cannot be read as CSV: {error:#}",
-                    args.filename
-                ))
+                Err(format!("{} cannot be read as CSV: {error:#}", args.filename))
             }
         }
     }
@@ -151,12 +147,8 @@ impl FileServer {
         .await??;
 
         for step in 0..=steps {
-            let step_ends = Instant::now()
-                + if step == 0 {
-                    Duration::ZERO
-                } else {
-                    self.setup.tick
-                };
+            let step_ends =
+                Instant::now() + if step == 0 { Duration::ZERO } else { self.setup.tick };
             let rows = total * u64::from(step) / u64::from(steps);
             let stop = ctx.ct.clone();
             scan = spawn_blocking(move || scan.read_until(rows, &stop).map(|()| scan)).await??;

@@ -10,6 +10,7 @@ use rmcp::transport::streamable_http_server::session::{
 };
 
 use crate::terminate::{CancelAware, Hidden};
+use crate::wrong::Wrong;
 
 /// rmcp's sessions for HTTP 2025-11-25, each with a [`CancelAware`] transport.
 ///
@@ -17,20 +18,16 @@ use crate::terminate::{CancelAware, Hidden};
 /// for its id pass. So [`Sessions::accept_message`] moves the id from the params, where the
 /// worker looks, to the extensions, and [`CancelAware`] moves it back. The notification
 /// itself takes its usual way, so it cannot overtake the call it cancels.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sessions {
     inner: LocalSessionManager,
-    leaking: bool,
+    wrong: Option<Wrong>,
 }
 
 impl Sessions {
-    /// Sessions that let late progress through, see [`CancelAware::leaking`].
-    #[must_use]
-    pub fn leaking() -> Self {
-        Self {
-            leaking: true,
-            ..Self::default()
-        }
+    /// Sessions of a server, which may be wrong on purpose.
+    pub fn new(wrong: Option<Wrong>) -> Self {
+        Self { inner: LocalSessionManager::default(), wrong }
     }
 }
 
@@ -40,15 +37,7 @@ impl SessionManager for Sessions {
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let (id, transport) = self.inner.create_session().await?;
-        let transport = CancelAware::answering(transport);
-        Ok((
-            id,
-            if self.leaking {
-                transport.leaking()
-            } else {
-                transport
-            },
-        ))
+        Ok((id, CancelAware::answering(transport, self.wrong)))
     }
 
     async fn accept_message(

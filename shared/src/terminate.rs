@@ -26,6 +26,7 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 
 use crate::calls::CancelReason;
+use crate::wrong::Wrong;
 
 /// "Request cancelled", a code of the Language Server Protocol. MCP defines none.
 pub const REQUEST_CANCELLED: ErrorCode = ErrorCode(-32800);
@@ -35,36 +36,19 @@ pub const REQUEST_CANCELLED: ErrorCode = ErrorCode(-32800);
 pub struct CancelAware<T> {
     inner: T,
     answers: bool,
-    silent: bool,
+    wrong: Option<Wrong>,
     open: HashMap<RequestId, (Option<ProgressToken>, CancelReason)>,
 }
 
 impl<T> CancelAware<T> {
-    /// For stdio: a cancelled call is met with silence.
-    pub fn silent(inner: T) -> Self {
-        Self {
-            inner,
-            answers: false,
-            silent: true,
-            open: HashMap::new(),
-        }
+    /// For stdio: a cancelled call is met with silence, unless the server is wrong on purpose.
+    pub fn silent(inner: T, wrong: Option<Wrong>) -> Self {
+        Self { inner, answers: false, wrong, open: HashMap::new() }
     }
 
     /// For HTTP 2025-11-25: a cancelled call's POST ends with the error -32800.
-    pub fn answering(inner: T) -> Self {
-        Self {
-            answers: true,
-            ..Self::silent(inner)
-        }
-    }
-
-    /// Lets late progress through. Only for a server that is wrong on purpose.
-    #[must_use]
-    pub fn leaking(self) -> Self {
-        Self {
-            silent: false,
-            ..self
-        }
+    pub fn answering(inner: T, wrong: Option<Wrong>) -> Self {
+        Self { answers: true, ..Self::silent(inner, wrong) }
     }
 }
 
@@ -75,25 +59,29 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        let late = match &message {
+        let mut passes = true;
+        match &message {
             JsonRpcMessage::Response(response) => {
                 self.open.remove(&response.id);
-                false
+                if self.wrong == Some(Wrong::Twice) {
+                    tokio::spawn(self.inner.send(message.clone()));
+                }
             }
             JsonRpcMessage::Error(error) => {
                 error.id.as_ref().map(|id| self.open.remove(id));
-                false
             }
-            JsonRpcMessage::Notification(notification) => match &notification.notification {
-                ServerNotification::ProgressNotification(progress) => {
+            JsonRpcMessage::Notification(notification) => {
+                if let ServerNotification::ProgressNotification(progress) =
+                    &notification.notification
+                    && self.wrong != Some(Wrong::Chatty)
+                {
                     let token = Some(&progress.params.progress_token);
-                    !self.open.values().any(|(open, _)| open.as_ref() == token)
+                    passes = self.open.values().any(|(open, _)| open.as_ref() == token);
                 }
-                _ => false,
-            },
-            JsonRpcMessage::Request(_) => false,
-        };
-        let sending = (!(late && self.silent)).then(|| self.inner.send(message));
+            }
+            JsonRpcMessage::Request(_) => {}
+        }
+        let sending = passes.then(|| self.inner.send(message));
         async move {
             match sending {
                 Some(sending) => sending.await,

@@ -77,10 +77,7 @@ struct Seen {
 
 impl Default for Wire {
     fn default() -> Self {
-        Self {
-            progress: broadcast::Sender::new(1024),
-            seen: Arc::default(),
-        }
+        Self { progress: broadcast::Sender::new(1024), seen: Arc::default() }
     }
 }
 
@@ -109,8 +106,7 @@ impl Wire {
             JsonRpcMessage::Notification(notification) => match &notification.notification {
                 ServerNotification::ProgressNotification(progress) => {
                     let _ = self.progress.send(progress.params.clone());
-                    seen.progress
-                        .entry(progress.params.progress_token.0.clone())
+                    seen.progress.entry(progress.params.progress_token.0.clone())
                 }
                 _ => return,
             },

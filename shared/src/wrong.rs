@@ -3,6 +3,7 @@
 //! A lesson that cannot fail proves nothing. Each flaw here is one that real servers
 //! have shipped, and for each claim of a lesson there is a flaw that makes the lesson
 //! end with that claim's own sentence: `cargo run -p basic-cancel -- --wrong deaf`.
+//! Two of them have a part in [`crate::terminate`], which otherwise would hide them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub enum Wrong {
     Forgetful,
     /// Stops, and goes on sending progress for the cancelled call.
     Chatty,
+    /// Answers every call twice.
+    Twice,
     /// Stops, and answers no further call.
     Stuck,
     /// Stops the call it was told to stop, and the others too.
@@ -61,11 +64,7 @@ struct Memory {
 impl<S> Flawed<S> {
     /// Breaks the server.
     pub fn new(server: S, wrong: Wrong) -> Self {
-        Self {
-            server,
-            wrong,
-            memory: Arc::default(),
-        }
+        Self { server, wrong, memory: Arc::default() }
     }
 
     fn with_memory<R>(&self, use_it: impl FnOnce(&mut Memory) -> R) -> R {
@@ -137,7 +136,7 @@ impl<S: ServerHandler> ServerHandler for Flawed<S> {
                     }
                 });
             }
-            Wrong::Deaf | Wrong::Forgetful | Wrong::Muddled => {}
+            Wrong::Deaf | Wrong::Forgetful | Wrong::Muddled | Wrong::Twice => {}
         }
         call.await
     }

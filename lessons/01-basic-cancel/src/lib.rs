@@ -38,9 +38,7 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
         "process_large_file",
         json!({ "filename": "large_dataset.csv", "processing_time": 10 }),
     );
-    let handle = client
-        .send_cancellable_request(call, PeerRequestOptions::no_options())
-        .await?;
+    let handle = client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
     let id = handle.id.clone();
     let token = handle.progress_token.clone();
     println!("📁 request {id}: process_large_file(large_dataset.csv, 10 steps)");
@@ -113,18 +111,13 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
     );
     println!(
         "   server: reason {:?}",
-        record
-            .reason
-            .as_deref()
-            .unwrap_or("(a closed stream carries none)")
+        record.reason.as_deref().unwrap_or("(a closed stream carries none)")
     );
 
     // 6. Only the call is gone, not the connection: the next call is served.
     let before = client.traffic(&id, &token);
-    let next = client.call(
-        "process_large_file",
-        json!({ "filename": "part_0.csv", "processing_time": 1 }),
-    );
+    let next = client
+        .call("process_large_file", json!({ "filename": "part_0.csv", "processing_time": 1 }));
     let next = match next.await {
         Ok(result) => text_of(&result),
         Err(error) => bail!("the connection did not survive the cancel: {error:#}"),
@@ -138,10 +131,7 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
         after == before,
         "the server talked on about a cancelled call: {before:?} became {after:?}"
     );
-    ensure!(
-        after.results == 0,
-        "the server answered a cancelled call with a result"
-    );
+    ensure!(after.results == 0, "the server answered a cancelled call with a result");
 
     let calls = client.list_calls().await?;
     let ours = &calls[calls.len().saturating_sub(2)..];

@@ -1,0 +1,7 @@
+//! The list of the lessons. A test compares it with the folders and with README.md.
+
+use shared::lesson::About;
+
+/// The lessons of the tour, in the order in which they build on one another.
+pub const LESSONS: [About; 4] =
+    [basic_cancel::LESSON, late_cancel::LESSON, concurrent_cancel::LESSON, cleanup::LESSON];

@@ -1,0 +1,7 @@
+//! `cargo run`: lessons 1 to 4, one after the other, with a short tick.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shared::cli::main(&tour::LESSONS)
+}

@@ -1,0 +1,7 @@
+//! `cargo run -p late-cancel`
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shared::cli::main(&[late_cancel::LESSON])
+}

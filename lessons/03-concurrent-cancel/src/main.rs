@@ -1,0 +1,7 @@
+//! `cargo run -p concurrent-cancel`
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shared::cli::main(&[concurrent_cancel::LESSON])
+}
