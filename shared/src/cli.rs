@@ -48,7 +48,7 @@ struct Options {
     /// Log to standard error: -v what happens, -vv every message
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// The lesson whose server is meant, where the program has several
+    /// Only this lesson, where the program has several
     #[arg(long, global = true, hide = true)]
     lesson: Option<String>,
 }
@@ -116,7 +116,9 @@ fn log_to_stderr(verbose: u8) {
 async fn run(cli: Cli, lessons: &[About]) -> anyhow::Result<()> {
     let Cli { command, options } = cli;
     match command {
-        None if lessons.len() == 1 => play(&lessons[0], &options, None).await,
+        None if lessons.len() == 1 || options.lesson.is_some() => {
+            play(chosen(lessons, &options)?, &options, None).await
+        }
         None => tour(lessons, &options).await,
         Some(Mode::Client { url }) => {
             if options.transport == Transport::Stdio {

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
 /// The big file: long enough that cancelling it is worth while.
@@ -78,14 +79,14 @@ impl DataFolder {
 
 /// Writes the file once, the same bytes on every machine.
 ///
-/// Several processes may start at once: each writes a file of its own and renames it
-/// into place, so nobody ever reads half a file.
+/// Several programs may start at once: each writes a file of its own and moves it into
+/// place when it is whole, so nobody ever reads half a file.
 fn generate(path: &Path, rows: u64) -> io::Result<()> {
     if path.exists() {
         return Ok(());
     }
-    let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = BufWriter::new(File::create(&unfinished)?);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = BufWriter::new(NamedTempFile::new_in(folder)?);
     writeln!(file, "order_id,region,product,units,price")?;
     for row in 0..rows {
         let region = ["north", "east", "south", "west"][(row % 4) as usize];
@@ -93,8 +94,8 @@ fn generate(path: &Path, rows: u64) -> io::Result<()> {
         let (whole, rest) = (cents / 100, cents % 100);
         writeln!(file, "{row},{region},product-{product:03},{units},{whole}.{rest:02}")?;
     }
-    file.into_inner()?.sync_all()?;
-    fs::rename(unfinished, path)
+    file.into_inner()?.persist(path)?;
+    Ok(())
 }
 
 /// What the columns of a file hold.

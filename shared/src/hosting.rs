@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::guard::Guarded;
 use crate::sessions::Sessions;
 use crate::terminate::CancelAware;
-use crate::wrong::{Flawed, Wrong};
+use crate::wrong::{FlawedServer, FlawedTransport, Wrong};
 
 /// Time for the last answers to reach the wire when the server stops.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -53,7 +53,7 @@ where
 {
     match site.wrong {
         None => serve(server, site).boxed(),
-        Some(wrong) => serve(Flawed::new(server, wrong), site).boxed(),
+        Some(wrong) => serve(FlawedServer::new(server, wrong), site).boxed(),
     }
 }
 
@@ -68,7 +68,8 @@ async fn serve<S: ServerHandler + Clone>(server: S, site: Site) -> anyhow::Resul
         }
         Door::Stdio => {
             let (input, output) = stdio_pipes();
-            let transport = CancelAware::silent(AsyncRwTransport::new_server(input, output), wrong);
+            let transport = AsyncRwTransport::new_server(input, output);
+            let transport = CancelAware::silent(FlawedTransport::new(transport, wrong));
             serve_stdio(transport, server, running, shutdown).await
         }
     }

@@ -10,7 +10,7 @@ use rmcp::transport::streamable_http_server::session::{
 };
 
 use crate::terminate::{CancelAware, Hidden};
-use crate::wrong::Wrong;
+use crate::wrong::{FlawedTransport, Wrong};
 
 /// rmcp's sessions for HTTP 2025-11-25, each with a [`CancelAware`] transport.
 ///
@@ -33,11 +33,12 @@ impl Sessions {
 
 impl SessionManager for Sessions {
     type Error = LocalSessionManagerError;
-    type Transport = CancelAware<<LocalSessionManager as SessionManager>::Transport>;
+    type Transport =
+        CancelAware<FlawedTransport<<LocalSessionManager as SessionManager>::Transport>>;
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let (id, transport) = self.inner.create_session().await?;
-        Ok((id, CancelAware::answering(transport, self.wrong)))
+        Ok((id, CancelAware::answering(FlawedTransport::new(transport, self.wrong))))
     }
 
     async fn accept_message(

@@ -26,7 +26,6 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 
 use crate::calls::CancelReason;
-use crate::wrong::Wrong;
 
 /// "Request cancelled", a code of the Language Server Protocol. MCP defines none.
 pub const REQUEST_CANCELLED: ErrorCode = ErrorCode(-32800);
@@ -36,19 +35,18 @@ pub const REQUEST_CANCELLED: ErrorCode = ErrorCode(-32800);
 pub struct CancelAware<T> {
     inner: T,
     answers: bool,
-    wrong: Option<Wrong>,
     open: HashMap<RequestId, (Option<ProgressToken>, CancelReason)>,
 }
 
 impl<T> CancelAware<T> {
-    /// For stdio: a cancelled call is met with silence, unless the server is wrong on purpose.
-    pub fn silent(inner: T, wrong: Option<Wrong>) -> Self {
-        Self { inner, answers: false, wrong, open: HashMap::new() }
+    /// For stdio: a cancelled call is met with silence.
+    pub fn silent(inner: T) -> Self {
+        Self { inner, answers: false, open: HashMap::new() }
     }
 
     /// For HTTP 2025-11-25: a cancelled call's POST ends with the error -32800.
-    pub fn answering(inner: T, wrong: Option<Wrong>) -> Self {
-        Self { answers: true, ..Self::silent(inner, wrong) }
+    pub fn answering(inner: T) -> Self {
+        Self { answers: true, ..Self::silent(inner) }
     }
 }
 
@@ -59,28 +57,24 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        let mut passes = true;
-        match &message {
+        let passes = match &message {
             JsonRpcMessage::Response(response) => {
                 self.open.remove(&response.id);
-                if self.wrong == Some(Wrong::Twice) {
-                    tokio::spawn(self.inner.send(message.clone()));
-                }
+                true
             }
             JsonRpcMessage::Error(error) => {
                 error.id.as_ref().map(|id| self.open.remove(id));
+                true
             }
-            JsonRpcMessage::Notification(notification) => {
-                if let ServerNotification::ProgressNotification(progress) =
-                    &notification.notification
-                    && self.wrong != Some(Wrong::Chatty)
-                {
+            JsonRpcMessage::Notification(notification) => match &notification.notification {
+                ServerNotification::ProgressNotification(progress) => {
                     let token = Some(&progress.params.progress_token);
-                    passes = self.open.values().any(|(open, _)| open.as_ref() == token);
+                    self.open.values().any(|(open, _)| open.as_ref() == token)
                 }
-            }
-            JsonRpcMessage::Request(_) => {}
-        }
+                _ => true,
+            },
+            JsonRpcMessage::Request(_) => true,
+        };
         let sending = passes.then(|| self.inner.send(message));
         async move {
             match sending {
@@ -122,16 +116,10 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
 impl<T: Transport<RoleServer>> CancelAware<T> {
     /// Closes the call that the notification names. False if no such call is open.
     fn close(&mut self, cancel: &mut CancelledNotification) -> bool {
-        if let Some(Hidden(id)) = cancel.extensions.remove() {
-            cancel.params.request_id = Some(id);
-        }
+        unhide(cancel);
         // Ids are typed: "2" does not name the call 2.
-        let Some(id) = cancel.params.request_id.clone() else {
-            return false;
-        };
-        let Some((_, reason)) = self.open.remove(&id) else {
-            return false;
-        };
+        let Some(id) = cancel.params.request_id.clone() else { return false };
+        let Some((_, reason)) = self.open.remove(&id) else { return false };
         if let Some(given) = cancel.params.reason.clone() {
             reason.set(given);
         }
@@ -146,3 +134,10 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
 /// The id of a cancelled request, on its way past rmcp's session worker.
 #[derive(Debug, Clone)]
 pub(crate) struct Hidden(pub(crate) RequestId);
+
+/// Puts the id of a cancelled request back where it belongs.
+pub(crate) fn unhide(cancel: &mut CancelledNotification) {
+    if let Some(Hidden(id)) = cancel.extensions.remove() {
+        cancel.params.request_id = Some(id);
+    }
+}

@@ -86,19 +86,19 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
         rows.push((client.ask_until_ended(&id).await?, None));
 
         // 3. The same call, cancelled, again and again. All is as it was before.
-        for round in 0..ROUNDS {
+        for round in 1..=ROUNDS {
             let row = cancel_while_working(&client, tool, &format!("gone-{round}")).await?;
-            if round == 0 {
+            let held = inventory(&client).await?;
+            ensure!(
+                held == finished,
+                "{tool} leaks: after {round} cancelled calls the server holds {}",
+                said(&held)
+            );
+            if round == ROUNDS {
+                println!("   {ROUNDS} cancelled: {}", said(&held));
                 rows.push(row);
             }
         }
-        let held = inventory(&client).await?;
-        println!("   {ROUNDS} cancelled: {}", said(&held));
-        ensure!(
-            held == finished,
-            "{tool} leaks: after {ROUNDS} cancelled calls the server holds {}",
-            said(&held)
-        );
         client.call("repair", Value::Null).await?;
     }
 

@@ -1,51 +1,23 @@
-//! Servers that are wrong on purpose.
-//!
-//! A lesson that cannot fail proves nothing. Each flaw here is one that real servers
-//! have shipped, and for each claim of a lesson there is a flaw that makes the lesson
-//! end with that claim's own sentence: `cargo run -p basic-cancel -- --wrong deaf`.
-//! Two of them have a part in [`crate::terminate`], which otherwise would hide them.
+//! Tools that treat their cancellation wrongly.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, ListToolsResult, PaginatedRequestParams,
-    ProgressNotificationParam, ServerConfig, Tool,
+    CallToolRequestParams, CallToolResponse, ListToolsResult, PaginatedRequestParams, ServerConfig,
+    Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::Wrong;
 use crate::calls::CancelReason;
-
-/// What is wrong with a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Wrong {
-    /// Never looks at the token: the work runs to its end.
-    Deaf,
-    /// Looks at the token late: the work stops, but over a second after the cancel.
-    Slow,
-    /// Looks at the token now and then: some steps more are done before the work stops.
-    Sluggish,
-    /// Stops, but cannot say why.
-    Forgetful,
-    /// Stops, and goes on sending progress for the cancelled call.
-    Chatty,
-    /// Answers every call twice.
-    Twice,
-    /// Stops, and answers no further call.
-    Stuck,
-    /// Stops the call it was told to stop, and the others too.
-    Clumsy,
-    /// Answers a call with the result of another.
-    Muddled,
-}
 
 /// A server with a flaw.
 #[derive(Debug, Clone)]
-pub struct Flawed<S> {
+pub struct FlawedServer<S> {
     server: S,
     wrong: Wrong,
     memory: Arc<Mutex<Memory>>,
@@ -61,7 +33,7 @@ struct Memory {
     result: Option<CallToolResponse>,
 }
 
-impl<S> Flawed<S> {
+impl<S> FlawedServer<S> {
     /// Breaks the server.
     pub fn new(server: S, wrong: Wrong) -> Self {
         Self { server, wrong, memory: Arc::default() }
@@ -72,7 +44,7 @@ impl<S> Flawed<S> {
     }
 }
 
-impl<S: ServerHandler> ServerHandler for Flawed<S> {
+impl<S: ServerHandler> ServerHandler for FlawedServer<S> {
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
@@ -86,7 +58,6 @@ impl<S: ServerHandler> ServerHandler for Flawed<S> {
             std::future::pending::<()>().await;
         }
         let asked = ctx.ct.clone();
-        let (peer, token) = (ctx.peer.clone(), ctx.meta.get_progress_token());
         // What the tool gets to see in place of the real token.
         let seen = match self.wrong {
             Wrong::Deaf | Wrong::Slow | Wrong::Sluggish => CancellationToken::new(),
@@ -125,18 +96,7 @@ impl<S: ServerHandler> ServerHandler for Flawed<S> {
             Wrong::Clumsy => self.with_memory(|memory| {
                 memory.tokens.drain(..).for_each(|token| token.cancel());
             }),
-            Wrong::Chatty => {
-                tokio::spawn(async move {
-                    for row in 1..=20 {
-                        sleep(Duration::from_millis(10)).await;
-                        if let Some(token) = token.clone() {
-                            let late = ProgressNotificationParam::new(token, f64::from(row));
-                            let _ = peer.notify_progress(late).await;
-                        }
-                    }
-                });
-            }
-            Wrong::Deaf | Wrong::Forgetful | Wrong::Muddled | Wrong::Twice => {}
+            _ => {}
         }
         call.await
     }

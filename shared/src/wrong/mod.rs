@@ -1,0 +1,42 @@
+//! Servers that are wrong on purpose.
+//!
+//! A lesson that cannot fail proves nothing. Each flaw here is one that real servers
+//! have shipped, and for each claim of a lesson there is a flaw that makes the lesson
+//! end with that claim's own sentence: `cargo run -p basic-cancel -- --wrong deaf`.
+//!
+//! What a tool does wrong is [`FlawedServer`], what goes wrong on the wire [`FlawedTransport`].
+
+mod server;
+mod transport;
+
+use clap::ValueEnum;
+
+pub use server::FlawedServer;
+pub use transport::FlawedTransport;
+
+/// What is wrong with a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Wrong {
+    /// Never looks at the token: the work runs to its end.
+    Deaf,
+    /// Looks at the token late: the work stops, but over a second after the cancel.
+    Slow,
+    /// Looks at the token now and then: some steps more are done before the work stops.
+    Sluggish,
+    /// Stops, but cannot say why.
+    Forgetful,
+    /// Stops, and goes on sending progress for the cancelled call.
+    Chatty,
+    /// Answers a cancelled call with a result all the same.
+    Insistent,
+    /// Answers a cancel that comes too late.
+    Touchy,
+    /// Answers every call twice.
+    Twice,
+    /// Stops, and answers no further call.
+    Stuck,
+    /// Stops the call it was told to stop, and the others too.
+    Clumsy,
+    /// Answers a call with the result of another.
+    Muddled,
+}
