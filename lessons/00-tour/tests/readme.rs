@@ -1,0 +1,159 @@
+//! What the READMEs say is what happens: the list of lessons, the commands, the output.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use assert_cmd::Command;
+use clap::ValueEnum;
+use tour::LESSONS;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The folders of the lessons, the tour's aside, in order.
+fn folders() -> Vec<String> {
+    let entries = std::fs::read_dir(root().join("lessons")).unwrap();
+    let mut folders: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    folders.sort();
+    assert_eq!(folders.remove(0), "00-tour");
+    folders
+}
+
+#[test]
+fn every_folder_is_a_lesson_of_the_list() {
+    let listed = LESSONS.iter().zip(1..).map(|(lesson, n)| format!("{n:02}-{}", lesson.name));
+    assert_eq!(folders(), listed.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_readmes_table_is_the_list() {
+    let names = |values: &[String]| values.join(", ");
+    let mut table = String::new();
+    for ((lesson, number), folder) in LESSONS.iter().zip(1..).zip(folders()) {
+        let transports: Vec<_> = lesson.transports.iter().map(said).collect();
+        let protocols: Vec<_> = lesson.protocols.iter().map(said).collect();
+        writeln!(
+            table,
+            "| {number} | [`{}`](lessons/{folder}/README.md) | {} | {} | {} |",
+            lesson.name,
+            lesson.title,
+            names(&transports),
+            names(&protocols)
+        )
+        .unwrap();
+    }
+    assert!(read("README.md").contains(&table), "README.md should contain:\n{table}");
+}
+
+fn said(value: &impl ValueEnum) -> String {
+    value.to_possible_value().unwrap().get_name().to_owned()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut pages = vec!["README.md".to_owned(), "docs/src/SUMMARY.md".to_owned()];
+    pages.extend(folders().iter().map(|folder| format!("lessons/{folder}/README.md")));
+    for entry in std::fs::read_dir(root().join("docs/src")).unwrap() {
+        pages.push(format!("docs/src/{}", entry.unwrap().file_name().to_str().unwrap()));
+    }
+    for page in pages {
+        for link in read(&page).split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
+            let target = link.0.split('#').next().unwrap();
+            let local = !target.starts_with("http") && !target.is_empty();
+            let path = root().join(&page).parent().unwrap().join(target);
+            assert!(!local || path.exists(), "{page} links to {target}, which is not there");
+        }
+    }
+}
+
+#[test]
+fn the_output_shown_in_the_readme() {
+    shows_real_output("README.md", 2);
+}
+
+#[test]
+fn the_output_shown_in_lesson_1() {
+    shows_real_output("lessons/01-basic-cancel/README.md", 2);
+}
+
+#[test]
+fn the_output_shown_in_lesson_2() {
+    shows_real_output("lessons/02-late-cancel/README.md", 2);
+}
+
+#[test]
+fn the_output_shown_in_lesson_3() {
+    shows_real_output("lessons/03-concurrent-cancel/README.md", 2);
+}
+
+#[test]
+fn the_output_shown_in_lesson_4() {
+    shows_real_output("lessons/04-cleanup/README.md", 2);
+}
+
+/// Runs the command of every `console` block of the page, and compares what it prints with
+/// the block. Numbers may differ, and with them the lengths of bars. `[...]` leaves lines out.
+fn shows_real_output(page: &str, blocks: usize) {
+    let text = read(page);
+    let found: Vec<_> = text.split("```console\n").skip(1).collect();
+    assert_eq!(found.len(), blocks, "console blocks of {page}");
+    for block in found {
+        let mut shown = block.split("```").next().unwrap().lines();
+        let command = shown.next().unwrap();
+        let printed = run(command);
+        let mut printed_lines = printed.lines().map(masked);
+        let mut skipping = false;
+        for line in shown {
+            if line == "[...]" {
+                skipping = true;
+                continue;
+            }
+            let line = masked(line);
+            let matches = if skipping {
+                printed_lines.any(|printed| printed == line)
+            } else {
+                printed_lines.next().as_deref() == Some(&*line)
+            };
+            assert!(matches, "{page}, {command}:\n{line}\nis not in (or out of order)\n{printed}");
+            skipping = false;
+        }
+        assert_eq!(printed_lines.next(), None, "{page}, {command}: there is more than is shown");
+    }
+}
+
+/// What `$ cargo run [-p LESSON] [-- OPTIONS]` prints: the tour's program can play each.
+fn run(command: &str) -> String {
+    let arguments = command.strip_prefix("$ cargo run").unwrap().replace(" -- ", " ");
+    let arguments = arguments.replace("-p ", "--lesson ");
+    let output = Command::new(env!("CARGO_BIN_EXE_tour"))
+        .args(arguments.split_whitespace())
+        .timeout(Duration::from_secs(90))
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8(output.stdout), String::from_utf8(output.stderr));
+    out.unwrap() + &err.unwrap()
+}
+
+/// The line without what differs from run to run.
+fn masked(line: &str) -> String {
+    let kind = |c: char| match c {
+        '0'..='9' => '0',
+        '█' | '■' | '●' | '✂' => '█',
+        c => c,
+    };
+    let mut masked = String::new();
+    for c in line.chars().map(kind) {
+        if !(matches!(c, '0' | '█' | ' ') && masked.ends_with(c)) {
+            masked.push(c);
+        }
+    }
+    // "7.9 ms" and "12 ms" are both a number of milliseconds.
+    masked.replace("0.0", "0")
+}
