@@ -1,22 +1,12 @@
-//! The command line, the same for every lesson, and what it sets going.
+//! The command line, the same for every lesson.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::calls::Calls;
-use crate::dataset::DataFolder;
-use crate::hosting::{Door, Site};
-use crate::lesson::{About, Lesson, Protocol, Server, Transport};
-use crate::narrate;
-use crate::server::Setup;
+use crate::lesson::{Protocol, Transport};
 use crate::wrong::Wrong;
 
 /// The longest step: half of what a lesson waits for news.
@@ -24,37 +14,37 @@ const MAX_TICK: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Parser)]
 #[command(version, after_help = "Without a command: server and client in one go.")]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Option<Mode>,
+    pub(crate) command: Option<Mode>,
     #[command(flatten)]
-    options: Options,
+    pub(crate) options: Options,
 }
 
 #[derive(Debug, Clone, Args)]
-struct Options {
+pub(crate) struct Options {
     /// How client and server are connected
     #[arg(long, global = true, value_enum, default_value = "http")]
-    transport: Transport,
+    pub(crate) transport: Transport,
     /// The protocol revision that the client speaks (a server speaks both)
     #[arg(long, global = true, value_enum, default_value = "2025-11-25")]
-    protocol: Protocol,
+    pub(crate) protocol: Protocol,
     /// Length of one step of the server's work, for example 50ms [default: 1s; the tour: 100ms]
     #[arg(long, global = true, value_parser = tick)]
-    tick: Option<Duration>,
+    pub(crate) tick: Option<Duration>,
     /// Make the server wrong on purpose, to see the lesson notice
     #[arg(long, global = true, value_enum)]
-    wrong: Option<Wrong>,
+    pub(crate) wrong: Option<Wrong>,
     /// Log to standard error: -v what happens, -vv every message
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    verbose: u8,
+    pub(crate) verbose: u8,
     /// Only this lesson, where the program has several
     #[arg(long, global = true, hide = true)]
-    lesson: Option<String>,
+    pub(crate) lesson: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Mode {
+pub(crate) enum Mode {
     /// Only the server, until Ctrl-C
     Serve {
         /// The address to listen on (HTTP); port 0 takes a free one
@@ -72,206 +62,6 @@ enum Mode {
     },
 }
 
-/// The whole of a lesson's `main`: reads the command line and does what it says. Given
-/// several lessons it plays them one after the other.
-pub fn main(lessons: &[About]) -> ExitCode {
-    let (name, title) = match lessons {
-        [lesson] => (lesson.name, lesson.title),
-        _ => ("tour", "Plays the first lessons one after the other"),
-    };
-    let matches = Cli::command().name(name).about(title).get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    log_to_stderr(cli.options.verbose);
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("❌ cannot start the async runtime: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let outcome = runtime.block_on(run(cli, lessons));
-    // Not a plain drop: that would wait for a read of standard input that may never end.
-    runtime.shutdown_background();
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("❌ {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Quiet unless asked: rmcp prints every notification with its payload at INFO, and an
-/// ERROR for each client of 2026-07-28 that cancels by closing its stream.
-fn log_to_stderr(verbose: u8) {
-    use tracing_subscriber::filter::LevelFilter;
-    let level = match verbose {
-        0 => LevelFilter::OFF,
-        1 => LevelFilter::INFO,
-        _ => LevelFilter::TRACE,
-    };
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).init();
-}
-
-async fn run(cli: Cli, lessons: &[About]) -> anyhow::Result<()> {
-    let Cli { command, options } = cli;
-    match command {
-        None if lessons.len() == 1 || options.lesson.is_some() => {
-            play(chosen(lessons, &options)?, &options, None).await
-        }
-        None => tour(lessons, &options).await,
-        Some(Mode::Client { url }) => {
-            if options.transport == Transport::Stdio {
-                bail!("a stdio server is started by its client: leave out `client`");
-            }
-            play(chosen(lessons, &options)?, &options, Some(url)).await
-        }
-        Some(Mode::Serve { addr, data }) => {
-            serve(chosen(lessons, &options)?, &options, addr, data).await
-        }
-    }
-}
-
-fn chosen<'a>(lessons: &'a [About], options: &Options) -> anyhow::Result<&'a About> {
-    let wanted = options.lesson.as_deref().unwrap_or(lessons[0].name);
-    let found = lessons.iter().find(|lesson| lesson.name == wanted);
-    found.with_context(|| format!("no lesson is called {wanted}"))
-}
-
-async fn tour(lessons: &[About], options: &Options) -> anyhow::Result<()> {
-    let tick = options.tick.or(Some(Duration::from_millis(100)));
-    let options = Options { tick, ..options.clone() };
-    let mut summary = Vec::new();
-    let mut failed = 0;
-    for lesson in lessons {
-        let started = Instant::now();
-        let outcome = play(lesson, &options, None).await;
-        let took = started.elapsed().as_secs_f64();
-        println!();
-        summary.push(match outcome {
-            Ok(()) => format!("✅ {:18} {:5.1} s  {}", lesson.name, took, lesson.title),
-            Err(error) => {
-                failed += 1;
-                format!("❌ {:18} {:5.1} s  {error:#}", lesson.name, took)
-            }
-        });
-    }
-    println!("🎉 The tour:");
-    for line in summary {
-        println!("   {line}");
-    }
-    ensure!(failed == 0, "{failed} of {} lessons failed", lessons.len());
-    println!("   Next: read lessons/01-basic-cancel/README.md, then its src/lib.rs.");
-    Ok(())
-}
-
-/// Plays one lesson, against the server at `url` or, without one, against its own.
-async fn play(about: &About, options: &Options, url: Option<String>) -> anyhow::Result<()> {
-    let Options { transport, protocol, .. } = *options;
-    println!("🚀 {}: {}", about.name, about.title);
-    println!("   {}, revision {}", said(&transport), said(&protocol));
-    let shutdown = CancellationToken::new();
-    // Whatever way this function is left, the server goes with it.
-    let _stop = shutdown.clone().drop_guard();
-    let (server, hosted) = match (url, transport) {
-        (Some(url), _) => (Server::Url(url), None),
-        (None, Transport::Http) => {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            let url = format!("http://{}/mcp", listener.local_addr()?);
-            let site = Site {
-                door: Door::Http(listener),
-                wrong: options.wrong,
-                shutdown: shutdown.clone(),
-            };
-            let hosting = (about.host)(setup(options, None)?, site);
-            (Server::Url(url), Some(tokio::spawn(hosting)))
-        }
-        (None, Transport::Stdio) => (Server::Child(child_arguments(about, options)), None),
-    };
-    let lesson = Lesson { transport, protocol, server };
-    (about.story)(&lesson).await.with_context(|| format!("{} failed", about.name))?;
-    shutdown.cancel();
-    if let Some(hosted) = hosted {
-        hosted.await??;
-    }
-    println!("✅ {}: every claim held", about.name);
-    Ok(())
-}
-
-/// The arguments that make this same program the server of a stdio run.
-fn child_arguments(about: &About, options: &Options) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> =
-        ["serve", "--transport", "stdio", "--lesson", about.name].map(OsString::from).to_vec();
-    if let Some(tick) = options.tick {
-        arguments.extend(["--tick".into(), humantime::format_duration(tick).to_string().into()]);
-    }
-    if let Some(wrong) = options.wrong {
-        arguments.extend(["--wrong".into(), said(&wrong).into()]);
-    }
-    if options.verbose > 0 {
-        arguments.push(format!("-{}", "v".repeat(options.verbose.into())).into());
-    }
-    arguments
-}
-
-async fn serve(
-    about: &About,
-    options: &Options,
-    addr: SocketAddr,
-    data: Option<PathBuf>,
-) -> anyhow::Result<()> {
-    let setup = setup(options, data)?;
-    let shutdown = CancellationToken::new();
-    let door = match options.transport {
-        Transport::Stdio => Door::Stdio,
-        Transport::Http => {
-            let listener = TcpListener::bind(addr).await.with_context(|| {
-                format!("cannot listen on {addr}; --addr 127.0.0.1:0 takes a free port")
-            })?;
-            let addr = listener.local_addr()?;
-            println!("📡 {} serves MCP at http://{addr}/mcp", about.name);
-            println!("   revisions 2025-11-25 and 2026-07-28; Ctrl-C stops it");
-            tokio::spawn(narrate::watch(setup.calls.clone()));
-            Door::Http(listener)
-        }
-    };
-    tokio::spawn({
-        let shutdown = shutdown.clone();
-        async move {
-            stop_signal().await;
-            shutdown.cancel();
-        }
-    });
-    let site = Site { door, wrong: options.wrong, shutdown };
-    (about.host)(setup, site).await
-}
-
-fn setup(options: &Options, data: Option<PathBuf>) -> anyhow::Result<Setup> {
-    let data = match data {
-        Some(folder) => DataFolder::open(&folder)
-            .with_context(|| format!("cannot serve files from {}", folder.display()))?,
-        None => DataFolder::sample().context("cannot write the sample files")?,
-    };
-    let tick = options.tick.unwrap_or(Duration::from_secs(1));
-    Ok(Setup { data, calls: Calls::default(), tick })
-}
-
-/// Ctrl-C, or what a process manager sends.
-async fn stop_signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
-}
-
 fn tick(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(tick) if tick <= MAX_TICK => Ok(tick),
@@ -281,6 +71,6 @@ fn tick(text: &str) -> Result<Duration, String> {
 }
 
 /// An option's value, as one would type it.
-fn said(value: &impl ValueEnum) -> String {
+pub(crate) fn said(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }

@@ -205,7 +205,8 @@ async fn a_web_page_of_another_origin_is_turned_away() {
         ] {
             let message = support::tool_call(protocol, &json!(1), "list_calls", &json!({}));
             let request = wire.http(Method::POST).body(message.to_string());
-            let request = request.header("mcp-method", "tools/call").header("mcp-name", "list_calls");
+            let request =
+                request.header("mcp-method", "tools/call").header("mcp-name", "list_calls");
             let sent = in_time("a response", request.header("origin", origin).send()).await;
             assert_eq!(sent.unwrap().status(), status, "{origin}");
         }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::cli::main(&tour::LESSONS)
+    shared::run::main(&tour::LESSONS)
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::cli::main(&[basic_cancel::LESSON])
+    shared::run::main(&[basic_cancel::LESSON])
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::cli::main(&[late_cancel::LESSON])
+    shared::run::main(&[late_cancel::LESSON])
 }

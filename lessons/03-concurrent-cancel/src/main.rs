@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::cli::main(&[concurrent_cancel::LESSON])
+    shared::run::main(&[concurrent_cancel::LESSON])
 }

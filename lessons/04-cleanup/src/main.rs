@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::cli::main(&[cleanup::LESSON])
+    shared::run::main(&[cleanup::LESSON])
 }

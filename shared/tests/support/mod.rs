@@ -272,7 +272,9 @@ impl Events {
                 match more.expect("a stream that ends, and is not cut") {
                     Some(bytes) => self.buffer.extend(bytes),
                     None if self.buffer.is_empty() => return None,
-                    None => return Some(serde_json::from_slice(&self.buffer.split_off(0)).unwrap()),
+                    None => {
+                        return Some(serde_json::from_slice(&self.buffer.split_off(0)).unwrap());
+                    }
                 }
                 continue;
             };
