@@ -9,7 +9,7 @@ use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
     ClientRequest, Implementation, ProgressToken, ProtocolVersion, RequestId, ServerResult,
 };
-use rmcp::service::{ClientLifecycleMode, ClientServiceExt, RunningService};
+use rmcp::service::{ClientLifecycleMode, ClientServiceExt, PeerRequestOptions, RunningService};
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess, Transport};
 use rmcp::{Peer, RoleClient};
 use serde_json::Value;
@@ -49,6 +49,12 @@ pub fn tool_call(name: &'static str, arguments: Value) -> ClientRequest {
         params = params.with_arguments(arguments);
     }
     ClientRequest::CallToolRequest(CallToolRequest::new(params))
+}
+
+/// For a call that may take long but must not fall silent: gives up when no progress has
+/// come for [`PATIENCE`], so that a lesson against a dead server ends.
+pub fn patient() -> PeerRequestOptions {
+    PeerRequestOptions::with_timeout(PATIENCE).reset_timeout_on_progress()
 }
 
 /// The result of a tool, taken out of the answer to [`tool_call`]. A tool that failed says

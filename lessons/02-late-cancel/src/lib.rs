@@ -10,10 +10,10 @@ use std::collections::HashMap;
 
 use anyhow::{Context, bail, ensure};
 use rmcp::model::{CancelledNotificationParam, RequestId};
-use rmcp::service::{PeerRequestOptions, ServiceError};
+use rmcp::service::ServiceError;
 use serde_json::json;
 use shared::calls::State;
-use shared::client::{Client, tool_call};
+use shared::client::{Client, patient, tool_call};
 use shared::lesson::{About, Lesson, Protocol, Transport};
 use shared::narrate::timeline;
 use tokio::time::{Duration, Instant};
@@ -49,7 +49,7 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
 async fn too_late(client: &Client) -> anyhow::Result<()> {
     println!("📁 a call that finishes before its cancel is sent");
     let call = tool_call("count_rows", json!({ "filename": "large_dataset.csv" }));
-    let handle = client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
+    let handle = client.send_cancellable_request(call, patient()).await?;
     let (id, token) = (handle.id.clone(), handle.progress_token.clone());
     handle.await_response().await?;
     let before = (client.ask_until_ended(&id).await?, client.traffic(&id, &token));
@@ -95,8 +95,7 @@ async fn race(client: &Client) -> anyhow::Result<()> {
     let mut tokens = Vec::new();
     for round in 0..ROUNDS {
         let call = tool_call("count_rows", json!({ "filename": "large_dataset.csv" }));
-        let handle =
-            client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
+        let handle = client.send_cancellable_request(call, patient()).await?;
         let id = handle.id.clone();
         tokens.push((id.clone(), handle.progress_token.clone()));
         let answer = tokio::spawn(handle.await_response());

@@ -9,10 +9,10 @@ use anyhow::{Context, ensure};
 use chrono::Utc;
 use rmcp::RoleClient;
 use rmcp::model::{CallToolResult, RequestId};
-use rmcp::service::{PeerRequestOptions, RequestHandle};
+use rmcp::service::RequestHandle;
 use serde_json::json;
 use shared::calls::State;
-use shared::client::{Client, text_of, tool_call, tool_result};
+use shared::client::{Client, patient, text_of, tool_call, tool_result};
 use shared::dataset::{LARGE, LARGE_ROWS, part};
 use shared::lesson::{About, Lesson, Protocol, Transport};
 use shared::narrate::{bar, outcome, timeline};
@@ -102,7 +102,7 @@ async fn many(client: &Client, reasons_travel: bool) -> anyhow::Result<()> {
         // Neighbours read different files, and no two files have the same number of rows:
         // a result that went to the wrong caller shows. An odd call would take so long
         // that it cannot finish by itself before we get to it.
-        let steps = if call % 2 == 0 { 2 } else { 1000 };
+        let steps = if call % 2 == 0 { 2 } else { 3600 };
         let handle = start(client, &part(call as u64).0, steps).await?;
         if call % 2 == 0 {
             even.push((call, handle.id.clone(), tokio::spawn(handle.await_response())));
@@ -170,7 +170,7 @@ async fn start(
 ) -> anyhow::Result<RequestHandle<RoleClient>> {
     let arguments = json!({ "filename": file, "processing_time": steps });
     let call = tool_call("process_large_file", arguments);
-    Ok(client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?)
+    Ok(client.send_cancellable_request(call, patient()).await?)
 }
 
 fn rows_of(result: &CallToolResult) -> Option<u64> {

@@ -10,10 +10,10 @@ pub mod tools;
 use anyhow::{bail, ensure};
 use chrono::Utc;
 use rmcp::RoleClient;
-use rmcp::service::{PeerRequestOptions, RequestHandle};
+use rmcp::service::RequestHandle;
 use serde_json::{Value, json};
 use shared::calls::{CallRecord, State};
-use shared::client::{Client, tool_call};
+use shared::client::{Client, patient, tool_call};
 use shared::lesson::{About, Lesson, Protocol, Transport};
 use shared::narrate::{outcome, timeline};
 
@@ -138,8 +138,7 @@ async fn start(
 ) -> anyhow::Result<(RequestHandle<RoleClient>, rmcp::model::RequestId)> {
     let mut progress = client.progress();
     let call = tool_call(tool, json!({ "report": report }));
-    let mut handle =
-        client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
+    let mut handle = client.send_cancellable_request(call, patient()).await?;
     loop {
         tokio::select! {
             news = progress.next_of(&handle.progress_token) => if news?.progress >= step { break },

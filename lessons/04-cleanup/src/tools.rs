@@ -11,7 +11,7 @@ use rmcp::{RoleServer, schemars, tool, tool_router};
 use serde::Deserialize;
 use shared::calls::{Call, CallList, State};
 use shared::server::Setup;
-use tokio::time::sleep;
+use tokio::time::{Duration, sleep};
 
 use crate::resources::{Inventory, Resources, Unfinished};
 
@@ -24,6 +24,8 @@ struct ExportArgs {
 
 /// How many steps an export takes.
 const STEPS: u32 = 4;
+/// How long a step takes at least: who looks at an export that reports a step finds it at work.
+const MIN_STEP: Duration = Duration::from_millis(50);
 
 /// A server whose tools hold things.
 #[derive(Debug, Clone)]
@@ -182,7 +184,7 @@ impl ExportServer {
         let rows = std::fs::read(source).map_err(text)?;
         for (step, share) in rows.chunks(rows.len().div_ceil(STEPS as usize)).enumerate() {
             report_progress(ctx, step).await;
-            sleep(self.setup.tick).await;
+            sleep(self.setup.tick.max(MIN_STEP)).await;
             // A few kilobytes: sooner written than handed to another thread.
             file.write_all(share).map_err(text)?;
             call.step_done();

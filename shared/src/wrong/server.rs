@@ -57,16 +57,13 @@ impl<S: ServerHandler> ServerHandler for FlawedServer<S> {
         if self.with_memory(|memory| memory.stuck) {
             std::future::pending::<()>().await;
         }
-        let asked = ctx.ct.clone();
-        // What the tool gets to see in place of the real token.
-        let seen = match self.wrong {
-            Wrong::Deaf | Wrong::Slow | Wrong::Sluggish => CancellationToken::new(),
-            _ => asked.child_token(),
-        };
-        ctx.ct = seen.clone();
+        // The tool sees a token of its own in place of the real one: what the flaw is to do
+        // when the cancel comes is done before the tool hears of it.
+        let (asked, told) = (ctx.ct.clone(), CancellationToken::new());
+        ctx.ct = told.clone();
         match self.wrong {
             Wrong::Forgetful => drop(ctx.extensions.remove::<CancelReason>()),
-            Wrong::Clumsy => self.with_memory(|memory| memory.tokens.push(seen.clone())),
+            Wrong::Clumsy => self.with_memory(|memory| memory.tokens.push(told.clone())),
             _ => {}
         }
 
@@ -85,12 +82,12 @@ impl<S: ServerHandler> ServerHandler for FlawedServer<S> {
         }
         // From here on the call is cancelled.
         match self.wrong {
+            Wrong::Deaf => return call.await,
             Wrong::Slow | Wrong::Sluggish => {
                 let late = if self.wrong == Wrong::Slow { 1200 } else { 500 };
                 if let Ok(answer) = timeout(Duration::from_millis(late), &mut call).await {
                     return answer;
                 }
-                seen.cancel();
             }
             Wrong::Stuck => self.with_memory(|memory| memory.stuck = true),
             Wrong::Clumsy => self.with_memory(|memory| {
@@ -98,6 +95,7 @@ impl<S: ServerHandler> ServerHandler for FlawedServer<S> {
             }),
             _ => {}
         }
+        told.cancel();
         call.await
     }
 
