@@ -3,44 +3,19 @@
 //! Each needs a Python with one version of the SDK; `.ci/run` makes both and runs these
 //! with `-- --ignored`.
 
-use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStdout, Command, Stdio};
+mod support;
+
 use std::time::Duration;
+
+use support::Server;
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python");
 
-/// `basic-cancel serve`, ended when dropped.
-struct Server {
-    child: Child,
-    url: String,
-    news: Lines<BufReader<ChildStdout>>,
-}
-
-impl Server {
-    fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_basic-cancel"))
-            .args(["serve", "--addr", "127.0.0.1:0", "--tick", "200ms"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut news = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = news.next().unwrap().unwrap();
-        let url = first.rsplit(' ').next().unwrap().to_owned();
-        Self { child, url, news }
-    }
-
-    /// The line in which the serving terminal tells how the call ended.
-    fn how_it_ended(&mut self) -> String {
-        let mut lines = self.news.by_ref().map(Result::unwrap);
-        lines.find(|line| line.contains("cancelled") || line.contains("finished")).unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The line in which the serving terminal tells how the call ended.
+fn how_it_ended(server: &Server) -> String {
+    let ends = ["cancelled", "finished"];
+    let line = || server.line();
+    std::iter::repeat_with(line).find(|line| ends.iter().any(|end| line.contains(end))).unwrap()
 }
 
 fn python(interpreter: &str, script: &str, arguments: &[&str]) -> String {
@@ -58,29 +33,29 @@ fn python(interpreter: &str, script: &str, arguments: &[&str]) -> String {
 #[test]
 #[ignore = "needs the Python SDK 1.x: PYTHON_MCP_1, see .ci/run"]
 fn python_sdk_1_gets_error_32800_within_a_second() {
-    let mut server = Server::start();
+    let server = Server::http("200ms");
     let seen = python("PYTHON_MCP_1", "cancel_by_id.py", &[&server.url]);
     assert_eq!(seen, "McpError -32800: Request cancelled\nwithin 1 s: True\n");
-    let end = server.how_it_ended();
+    let end = how_it_ended(&server);
     assert!(end.contains("cancelled after") && end.ends_with("reason: stop, says Python"), "{end}");
 }
 
 #[test]
 #[ignore = "needs the Python SDK 2.x: PYTHON_MCP_2, see .ci/run"]
 fn python_sdk_2_stops_a_call_it_abandons_on_2025_11_25() {
-    let mut server = Server::start();
+    let server = Server::http("200ms");
     let seen = python("PYTHON_MCP_2", "abandon_call.py", &[&server.url, "legacy"]);
     assert_eq!(seen, "here: cancelled\nserver: cancelled\n");
-    let end = server.how_it_ended();
+    let end = how_it_ended(&server);
     assert!(end.contains("cancelled after") && end.contains("reason: "), "{end}");
 }
 
 #[test]
 #[ignore = "needs the Python SDK 2.x: PYTHON_MCP_2, see .ci/run"]
 fn python_sdk_2_stops_a_call_it_abandons_on_2026_07_28() {
-    let mut server = Server::start();
+    let server = Server::http("200ms");
     let seen = python("PYTHON_MCP_2", "abandon_call.py", &[&server.url, "2026-07-28"]);
     assert_eq!(seen, "here: cancelled\nserver: cancelled\n");
-    let end = server.how_it_ended();
+    let end = how_it_ended(&server);
     assert!(end.contains("cancelled after") && end.ends_with("no reason given"), "{end}");
 }

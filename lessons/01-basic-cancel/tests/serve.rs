@@ -1,0 +1,127 @@
+//! The serving terminal: what it shows, how it stops, what it refuses.
+#![cfg(unix)]
+
+mod support;
+
+use std::time::Duration;
+
+use assert_cmd::Command;
+use predicates::prelude::PredicateBooleanExt;
+use predicates::str::{contains, is_empty};
+use rmcp::model::ProtocolVersion;
+use rmcp::service::PeerRequestOptions;
+use serde_json::json;
+use shared::client::{Client, tool_call};
+use support::{DEADLINE, Server};
+use tokio::time::timeout;
+
+const STOP: Duration = Duration::from_secs(2);
+
+fn basic_cancel(arguments: &str) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_basic-cancel"));
+    program.args(arguments.split(' ')).timeout(Duration::from_secs(60));
+    program
+}
+
+#[test]
+fn two_terminals() {
+    let server = Server::http("100ms");
+    basic_cancel("client --url").arg(&server.url).assert().success().stderr(is_empty());
+    let first = server.line_with("request 1");
+    assert!(first.contains("process_large_file starts, 10 steps"), "{first}");
+    for step in 1..=3 {
+        let line = server.line();
+        assert!(line.contains(&format!("step {step} of 10")), "{line}");
+    }
+    let end = server.line_with("cancelled");
+    assert!(
+        end.contains("of 10 steps, reason: the user pressed stop") && end.contains("request 1:"),
+        "{end}"
+    );
+}
+
+#[test]
+fn two_terminals_on_2026_07_28() {
+    let server = Server::http("100ms");
+    let client = basic_cancel("client --protocol 2026-07-28 --url").arg(&server.url).assert();
+    client.success().stderr(is_empty());
+    assert!(server.line_with("cancelled").ends_with("of 10 steps, no reason given"));
+}
+
+/// Calls of both revisions are at work when the signal comes.
+fn stops_on(signal: &str) {
+    let mut server = Server::http("100ms");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let mut clients = Vec::new();
+        for protocol in [ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28] {
+            let client = Client::http(&server.url, protocol).await.unwrap();
+            let mut progress = client.progress();
+            let call = tool_call(
+                "process_large_file",
+                json!({ "filename": "part_0.csv", "processing_time": 3600 }),
+            );
+            let handle = client
+                .send_cancellable_request(call, PeerRequestOptions::no_options())
+                .await
+                .unwrap();
+            progress.next_of(&handle.progress_token).await.unwrap();
+            clients.push((client, handle));
+        }
+        server.signal(signal);
+        for (_client, handle) in clients {
+            let answer = timeout(STOP, handle.await_response()).await.expect("an answer, no hang");
+            let error = answer.unwrap_err().to_string();
+            assert!(error.contains("the server is shutting down"), "{error}");
+        }
+    });
+    assert!(server.ends_within(STOP).success());
+}
+
+#[test]
+fn ctrl_c_stops_it_with_calls_in_flight() {
+    stops_on("INT");
+}
+
+#[test]
+fn sigterm_stops_it_with_calls_in_flight() {
+    stops_on("TERM");
+}
+
+#[test]
+fn a_taken_port_is_named_with_a_way_out() {
+    let server = Server::http("1s");
+    let taken = server.url.trim_start_matches("http://").trim_end_matches("/mcp");
+    let refused = basic_cancel("serve --addr").arg(taken).assert().code(1);
+    refused.stderr(contains(format!("cannot listen on {taken}; --addr 127.0.0.1:0 takes")));
+    basic_cancel("client --tick 20ms --url")
+        .arg(&server.url)
+        .timeout(DEADLINE * 2)
+        .assert()
+        .success();
+}
+
+#[test]
+fn a_client_without_a_server_says_how_to_start_one() {
+    // A port that was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let lost = basic_cancel("client --url").arg(format!("http://{free}/mcp")).assert().code(1);
+    lost.stderr(contains("no MCP server answers at").and(contains("start one with `serve`")));
+}
+
+#[test]
+fn a_stdio_client_starts_its_own_server() {
+    let refused = basic_cancel("client --transport stdio").assert().code(1);
+    refused.stderr(contains("a stdio server is started by its client"));
+}
+
+#[test]
+fn a_data_folder_that_is_not_there() {
+    let refused = basic_cancel("serve --addr 127.0.0.1:0 --data /no/such/folder").assert().code(1);
+    refused.stderr(contains("cannot serve files from /no/such/folder"));
+}
+
+#[test]
+fn a_tick_without_a_unit_or_too_long() {
+    basic_cancel("--tick 5").assert().code(2).stderr(contains("as in 50ms or 1s"));
+    basic_cancel("--tick 1h").assert().code(2).stderr(contains("a step may last 5s at most"));
+}
