@@ -4,21 +4,93 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{
+    ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 
-use crate::lesson::{Protocol, Transport};
+use crate::lesson::{About, Protocol, Story, Transport};
 use crate::wrong::Wrong;
 
 /// The longest step: half of what a lesson waits for news.
 const MAX_TICK: Duration = Duration::from_secs(5);
 
+/// What the command line asks for.
+pub(crate) enum Task<'a> {
+    /// The first lessons, one after the other.
+    Tour,
+    /// A lesson or a chapter of it, against the server at `url` or against its own.
+    Play { about: &'a About, story: Story, url: Option<String> },
+    /// A lesson's server.
+    Serve { about: &'a About, addr: SocketAddr, data: Option<PathBuf> },
+}
+
+/// Reads the command line of a program that has these lessons. Ends the program, with a
+/// sentence, if it cannot be understood.
+pub(crate) fn read(lessons: &[About]) -> (Options, Task<'_>) {
+    let (name, title) = match lessons {
+        [lesson] => (lesson.name, lesson.title),
+        _ => ("tour", "Plays the first lessons one after the other"),
+    };
+    let chapters = lessons.iter().flat_map(|lesson| lesson.chapters).map(|chapter| {
+        let command = Command::new(chapter.name).about(chapter.title).hide(lessons.len() > 1);
+        ChapterArgs::augment_args(command)
+    });
+    let mut command = Cli::command().name(name).about(title).subcommands(chapters);
+    let matches = command.get_matches_mut();
+    task(&matches, lessons).unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
+fn task<'a>(
+    matches: &ArgMatches,
+    lessons: &'a [About],
+) -> Result<(Options, Task<'a>), clap::Error> {
+    let refuse = |kind, why: String| Err(clap::Error::raw(kind, why));
+    let options = Options::from_arg_matches(matches)?;
+    let wanted = options.lesson.as_deref();
+    let Some(about) = lessons.iter().find(|lesson| wanted.is_none_or(|name| lesson.name == name))
+    else {
+        return refuse(ErrorKind::InvalidValue, "there is no such lesson".to_owned());
+    };
+    let transport = said(&options.transport);
+    if !about.transports.contains(&options.transport) {
+        let why = format!("{} does not run on {transport}", about.name);
+        return refuse(ErrorKind::InvalidValue, why);
+    }
+    let called = matches.subcommand().and_then(|(name, own)| {
+        Some((about.chapters.iter().find(|chapter| chapter.name == name)?, own))
+    });
+    if let Some((chapter, own)) = called {
+        let ChapterArgs { url } = ChapterArgs::from_arg_matches(own)?;
+        return Ok((options, Task::Play { about, story: chapter.story, url }));
+    }
+    let task = match Cli::from_arg_matches(matches)?.command {
+        None if wanted.is_none() && lessons.len() > 1 => Task::Tour,
+        None => Task::Play { about, story: about.story, url: None },
+        Some(Mode::Serve { addr, data }) => Task::Serve { about, addr, data },
+        Some(Mode::Client { .. }) if options.transport == Transport::Stdio => {
+            let why = "a stdio server is started by its client: leave out `client`";
+            return refuse(ErrorKind::ArgumentConflict, why.to_owned());
+        }
+        Some(Mode::Client { url }) => Task::Play { about, story: about.story, url: Some(url) },
+    };
+    Ok((options, task))
+}
+
 #[derive(Debug, Parser)]
 #[command(version, after_help = "Without a command: server and client in one go.")]
-pub(crate) struct Cli {
+struct Cli {
     #[command(subcommand)]
-    pub(crate) command: Option<Mode>,
+    command: Option<Mode>,
     #[command(flatten)]
-    pub(crate) options: Options,
+    options: Options,
+}
+
+#[derive(Debug, Args)]
+struct ChapterArgs {
+    /// The MCP endpoint of a server that runs already [default: a server of its own]
+    #[arg(long)]
+    url: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -44,7 +116,7 @@ pub(crate) struct Options {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Mode {
+enum Mode {
     /// Only the server, until Ctrl-C
     Serve {
         /// The address to listen on (HTTP); port 0 takes a free one

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use anyhow::bail;
 use clap::ValueEnum;
 use futures::future::BoxFuture;
 use rmcp::model::ProtocolVersion;
@@ -14,6 +15,8 @@ use crate::server::Setup;
 /// A lesson, as the command line and the tour know it.
 #[derive(Clone, Copy)]
 pub struct About {
+    /// Its place in the course.
+    pub number: u32,
     /// The package's name.
     pub name: &'static str,
     /// What the lesson shows, in one line.
@@ -25,7 +28,23 @@ pub struct About {
     /// Hosts the lesson's server.
     pub host: fn(Setup, Site) -> BoxFuture<'static, anyhow::Result<()>>,
     /// Plays the lesson.
-    pub story: for<'a> fn(&'a Lesson) -> BoxFuture<'a, anyhow::Result<()>>,
+    pub story: Story,
+    /// The parts of the story that can be played alone, if it has any.
+    pub chapters: &'static [Chapter],
+}
+
+/// A story to play.
+pub type Story = for<'a> fn(&'a Lesson) -> BoxFuture<'a, anyhow::Result<()>>;
+
+/// A part of a lesson that can be played alone: `cargo run -p LESSON -- CHAPTER`.
+#[derive(Clone, Copy)]
+pub struct Chapter {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What it shows, in one line.
+    pub title: &'static str,
+    /// Plays the chapter.
+    pub story: Story,
 }
 
 /// What a story is played with: how to reach the server.
@@ -84,6 +103,14 @@ impl Lesson {
                 command.args(arguments);
                 Client::child(command, version).await
             }
+        }
+    }
+
+    /// The server's MCP endpoint, for a lesson that brings a client of its own.
+    pub fn url(&self) -> anyhow::Result<&str> {
+        match &self.server {
+            Server::Url(url) => Ok(url),
+            Server::Child(_) => bail!("on stdio there is no URL"),
         }
     }
 

@@ -2,6 +2,11 @@
 
 use shared::lesson::About;
 
-/// The lessons of the tour, in the order in which they build on one another.
-pub const LESSONS: [About; 4] =
-    [basic_cancel::LESSON, late_cancel::LESSON, concurrent_cancel::LESSON, cleanup::LESSON];
+/// The lessons, in the order in which they build on one another.
+pub const LESSONS: [About; 5] = [
+    basic_cancel::LESSON,
+    late_cancel::LESSON,
+    concurrent_cancel::LESSON,
+    cleanup::LESSON,
+    on_the_wire::LESSON,
+];

@@ -16,12 +16,14 @@ use tokio::time::Instant;
 
 /// Lesson 1.
 pub const LESSON: About = About {
+    number: 1,
     name: "basic-cancel",
     title: "Cancel a running call, and prove that the server stopped",
     transports: &[Transport::Http, Transport::Stdio],
     protocols: &[Protocol::V2025, Protocol::V2026],
     host: |setup, site| shared::hosting::host(shared::server::FileServer::new(setup), site),
     story: |lesson| Box::pin(story(lesson)),
+    chapters: &[],
 };
 
 const REASON: &str = "the user pressed stop";

@@ -110,7 +110,7 @@ fn a_client_without_a_server_says_how_to_start_one() {
 
 #[test]
 fn a_stdio_client_starts_its_own_server() {
-    let refused = basic_cancel("client --transport stdio").assert().code(1);
+    let refused = basic_cancel("client --transport stdio").assert().code(2);
     refused.stderr(contains("a stdio server is started by its client"));
 }
 

@@ -20,12 +20,14 @@ use tokio::time::{Duration, Instant};
 
 /// Lesson 2.
 pub const LESSON: About = About {
+    number: 2,
     name: "late-cancel",
     title: "A cancel that comes too late, and the race before it",
     transports: &[Transport::Http, Transport::Stdio],
     protocols: &[Protocol::V2025, Protocol::V2026],
     host: |setup, site| shared::hosting::host(tools::QuickServer::new(setup), site),
     story: |lesson| Box::pin(story(lesson)),
+    chapters: &[],
 };
 
 const ROUNDS: u32 = 200;

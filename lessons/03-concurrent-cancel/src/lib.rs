@@ -19,12 +19,14 @@ use shared::narrate::{bar, outcome, timeline};
 
 /// Lesson 3.
 pub const LESSON: About = About {
+    number: 3,
     name: "concurrent-cancel",
     title: "Cancel one of many calls, and nothing else",
     transports: &[Transport::Http, Transport::Stdio],
     protocols: &[Protocol::V2025, Protocol::V2026],
     host: |setup, site| shared::hosting::host(shared::server::FileServer::new(setup), site),
     story: |lesson| Box::pin(story(lesson)),
+    chapters: &[],
 };
 
 const MANY: usize = 100;

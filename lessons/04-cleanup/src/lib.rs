@@ -21,6 +21,7 @@ use resources::{Inventory, PERMITS};
 
 /// Lesson 4.
 pub const LESSON: About = About {
+    number: 4,
     name: "cleanup",
     title: "What a cancelled tool must give back",
     transports: &[Transport::Http, Transport::Stdio],
@@ -29,6 +30,7 @@ pub const LESSON: About = About {
         Box::pin(async { shared::hosting::host(tools::ExportServer::new(setup)?, site).await })
     },
     story: |lesson| Box::pin(story(lesson)),
+    chapters: &[],
 };
 
 const ROUNDS: u32 = 50;

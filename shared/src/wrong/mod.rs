@@ -39,4 +39,10 @@ pub enum Wrong {
     Clumsy,
     /// Answers a call with the result of another.
     Muddled,
+    /// Takes the id "2" in a cancel for the id 2.
+    Lax,
+    /// Stops a call at a cancel that names none.
+    Jumpy,
+    /// Takes the Language Server Protocol's `$/cancelRequest` for a cancel.
+    Lsp,
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::{
-    CallToolResult, CancelledNotification, ClientNotification, ContentBlock, GetMeta,
-    JsonRpcMessage, ProgressNotification, ProgressNotificationParam, ProgressToken, RequestId,
-    ServerResult,
+    CallToolResult, CancelledNotification, CancelledNotificationParam, ClientNotification,
+    ContentBlock, GetMeta, JsonRpcMessage, ProgressNotification, ProgressNotificationParam,
+    ProgressToken, RequestId, ServerResult,
 };
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
@@ -57,10 +57,14 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for FlawedTransport<T> {
                 self.open.insert(request.id.clone(), token);
             }
             JsonRpcMessage::Notification(notification) => {
-                if let ClientNotification::CancelledNotification(cancel) =
-                    &mut notification.notification
-                {
-                    self.talk(cancel);
+                let notification = &mut notification.notification;
+                if self.wrong == Some(Wrong::Lsp) {
+                    translate(notification);
+                }
+                if let ClientNotification::CancelledNotification(cancel) = notification {
+                    unhide(cancel);
+                    self.misread(&mut cancel.params.request_id);
+                    self.talk(&cancel.params);
                 }
             }
             _ => {}
@@ -74,10 +78,20 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for FlawedTransport<T> {
 }
 
 impl<T: Transport<RoleServer>> FlawedTransport<T> {
+    /// Takes the id of a cancel for another one.
+    fn misread(&self, id: &mut Option<RequestId>) {
+        match (self.wrong, &id) {
+            (Some(Wrong::Lax), Some(RequestId::String(text))) => {
+                *id = text.parse().ok().map(RequestId::Number);
+            }
+            (Some(Wrong::Jumpy), _) => *id = self.open.keys().next().cloned(),
+            _ => {}
+        }
+    }
+
     /// Says something about a cancel that is best met with silence.
-    fn talk(&mut self, cancel: &mut CancelledNotification) {
-        unhide(cancel);
-        let Some(id) = cancel.params.request_id.clone() else { return };
+    fn talk(&mut self, cancel: &CancelledNotificationParam) {
+        let Some(id) = cancel.request_id.clone() else { return };
         let open = self.open.remove(&id);
         match (self.wrong, open) {
             (Some(Wrong::Insistent), Some(_)) | (Some(Wrong::Touchy), None) => {
@@ -98,5 +112,17 @@ impl<T: Transport<RoleServer>> FlawedTransport<T> {
             }
             _ => {}
         }
+    }
+}
+
+/// Makes a cancel out of `$/cancelRequest`.
+fn translate(notification: &mut ClientNotification) {
+    if let ClientNotification::CustomNotification(custom) = notification
+        && custom.method == "$/cancelRequest"
+        && let Some(params) = &custom.params
+    {
+        let id = serde_json::from_value(params["id"].clone()).ok();
+        let cancel = CancelledNotification::new(CancelledNotificationParam::new(id, None));
+        *notification = ClientNotification::CancelledNotification(cancel);
     }
 }
