@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::Uri;
 use clap::error::ErrorKind;
 use clap::{
     ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
@@ -45,34 +46,35 @@ fn task<'a>(
     matches: &ArgMatches,
     lessons: &'a [About],
 ) -> Result<(Options, Task<'a>), clap::Error> {
-    let refuse = |kind, why: String| Err(clap::Error::raw(kind, why));
     let options = Options::from_arg_matches(matches)?;
     let wanted = options.lesson.as_deref();
     let Some(about) = lessons.iter().find(|lesson| wanted.is_none_or(|name| lesson.name == name))
     else {
-        return refuse(ErrorKind::InvalidValue, "there is no such lesson".to_owned());
+        return Err(clap::Error::raw(ErrorKind::InvalidValue, "there is no such lesson"));
     };
     let transport = said(&options.transport);
     if !about.transports.contains(&options.transport) {
         let why = format!("{} does not run on {transport}", about.name);
-        return refuse(ErrorKind::InvalidValue, why);
+        return Err(clap::Error::raw(ErrorKind::InvalidValue, why));
     }
     let called = matches.subcommand().and_then(|(name, own)| {
         Some((about.chapters.iter().find(|chapter| chapter.name == name)?, own))
     });
     if let Some((chapter, own)) = called {
         let ChapterArgs { url } = ChapterArgs::from_arg_matches(own)?;
+        if url.is_some() {
+            options.are_the_clients()?;
+        }
         return Ok((options, Task::Play { about, story: chapter.story, url }));
     }
     let task = match Cli::from_arg_matches(matches)?.command {
         None if wanted.is_none() && lessons.len() > 1 => Task::Tour,
         None => Task::Play { about, story: about.story, url: None },
         Some(Mode::Serve { addr, data }) => Task::Serve { about, addr, data },
-        Some(Mode::Client { .. }) if options.transport == Transport::Stdio => {
-            let why = "a stdio server is started by its client: leave out `client`";
-            return refuse(ErrorKind::ArgumentConflict, why.to_owned());
+        Some(Mode::Client { url }) => {
+            options.are_the_clients()?;
+            Task::Play { about, story: about.story, url: Some(url) }
         }
-        Some(Mode::Client { url }) => Task::Play { about, story: about.story, url: Some(url) },
     };
     Ok((options, task))
 }
@@ -89,7 +91,7 @@ struct Cli {
 #[derive(Debug, Args)]
 struct ChapterArgs {
     /// The MCP endpoint of a server that runs already [default: a server of its own]
-    #[arg(long)]
+    #[arg(long, value_parser = endpoint)]
     url: Option<String>,
 }
 
@@ -120,7 +122,7 @@ enum Mode {
     /// Only the server, until Ctrl-C
     Serve {
         /// The address to listen on (HTTP); port 0 takes a free one
-        #[arg(long, default_value = "127.0.0.1:8000")]
+        #[arg(long, default_value = "127.0.0.1:8000", value_parser = address)]
         addr: SocketAddr,
         /// A folder of CSV files to serve instead of the generated sample
         #[arg(long)]
@@ -129,9 +131,32 @@ enum Mode {
     /// Only the client, against a server that runs already (HTTP)
     Client {
         /// The server's MCP endpoint
-        #[arg(long, default_value = "http://localhost:8000/mcp")]
+        #[arg(long, default_value = "http://localhost:8000/mcp", value_parser = endpoint)]
         url: String,
     },
+}
+
+impl Options {
+    /// Refuses what only a server can be told, where the server runs already.
+    fn are_the_clients(&self) -> Result<(), clap::Error> {
+        let why = if self.transport == Transport::Stdio {
+            "a stdio server is started by its client: leave out `client` and --url"
+        } else if self.tick.is_some() || self.wrong.is_some() {
+            "--tick and --wrong are for the server: give them to `serve`"
+        } else {
+            return Ok(());
+        };
+        Err(clap::Error::raw(ErrorKind::ArgumentConflict, why))
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write it as in 127.0.0.1:8000".to_owned())
+}
+
+fn endpoint(text: &str) -> Result<String, String> {
+    let uri = text.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("http"));
+    uri.map(|_| text.to_owned()).ok_or("write it as in http://localhost:8000/mcp".to_owned())
 }
 
 fn tick(text: &str) -> Result<Duration, String> {

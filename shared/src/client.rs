@@ -4,7 +4,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
     ClientRequest, Implementation, ProgressToken, ProtocolVersion, RequestId, ServerResult,
@@ -73,10 +73,13 @@ impl Client {
     /// Connects to a server over Streamable HTTP.
     pub async fn http(url: &str, protocol: ProtocolVersion) -> anyhow::Result<Self> {
         let transport = StreamableHttpClientTransport::from_uri(url);
-        Self::connect(transport, protocol).await.with_context(|| {
-            format!(
-                "no MCP server answers at {url}; start one with `serve` in another terminal, \
-                 or name its address with --url"
+        Self::connect(transport, protocol).await.map_err(|error| {
+            // What rmcp says begins with the types of its transport, in brackets.
+            let why = error.to_string();
+            let why = why.rsplit("] error: ").next().unwrap_or_default();
+            anyhow!(
+                "no MCP server answers at {url} ({why}); start one with `serve` in another \
+                 terminal, or name its address with --url"
             )
         })
     }

@@ -162,7 +162,7 @@ impl Scan {
     /// Reads on until `rows` are read, or until told to stop.
     ///
     /// This runs on a thread that nobody can abort, so it looks at the token itself,
-    /// row by row: a load of an atomic, next to parsing a row, costs nothing.
+    /// row by row: that is a lock that nobody else wants, next to parsing a row.
     pub fn read_until(&mut self, rows: u64, stop: &CancellationToken) -> Result<(), csv::Error> {
         while self.summary.rows < rows && !stop.is_cancelled() {
             if !self.reader.read_record(&mut self.record)? {

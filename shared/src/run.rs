@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +35,7 @@ pub fn main(lessons: &[About]) -> ExitCode {
     };
     let outcome = runtime.block_on(run(task, &options, lessons));
     // Not a plain drop: that would wait for a read of standard input that may never end.
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(Duration::from_millis(200));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -103,8 +103,6 @@ async fn play(
     println!("🚀 {}: {}", about.name, about.title);
     println!("   {}, revision {}", said(&transport), said(&protocol));
     let shutdown = CancellationToken::new();
-    // Whatever way this function is left, the server goes with it.
-    let _stop = shutdown.clone().drop_guard();
     let (server, hosted) = match (url, transport) {
         (Some(url), _) => (Server::Url(url), None),
         (None, Transport::Http) => {
@@ -121,12 +119,25 @@ async fn play(
         (None, Transport::Stdio) => (Server::Child(child_arguments(about, options)), None),
     };
     let lesson = Lesson { transport, protocol, server };
-    story(&lesson).await.with_context(|| format!("{} failed", about.name))?;
+    let played = tokio::select! {
+        played = story(&lesson) => played.with_context(|| format!("{} failed", about.name)),
+        () = stop_signal() => Err(anyhow!("{} was interrupted", about.name)),
+    };
+    // Whatever came of the story, its server stops, and gives back what it holds.
     shutdown.cancel();
     if let Some(hosted) = hosted {
         hosted.await??;
     }
-    println!("✅ {}: every claim held", about.name);
+    played?;
+    match options.wrong {
+        None => println!("✅ {}: every claim held", about.name),
+        Some(wrong) => {
+            let (name, wrong) = (about.name, said(&wrong));
+            println!(
+                "🤷 {name}: every claim held, so this lesson does not notice --wrong {wrong} here"
+            );
+        }
+    }
     Ok(())
 }
 
@@ -175,7 +186,11 @@ async fn serve(
         }
     });
     let site = Site { door, wrong: options.wrong, shutdown };
-    (about.host)(setup, site).await
+    (about.host)(setup, site).await?;
+    if options.transport == Transport::Http {
+        println!("👋 stopped");
+    }
+    Ok(())
 }
 
 fn setup(options: &Options, data: Option<PathBuf>) -> anyhow::Result<Setup> {

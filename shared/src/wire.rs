@@ -42,7 +42,7 @@ impl Progress {
                 // Too slow to see every one: the next one says all.
                 Ok(Err(broadcast::error::RecvError::Lagged(_))) => {}
                 Ok(Err(broadcast::error::RecvError::Closed)) => bail!("the connection is closed"),
-                Err(_) => bail!("no progress for {PATIENCE:?}"),
+                Err(_) => bail!("the server has sent no progress for {PATIENCE:?}"),
             }
         }
     }

@@ -42,6 +42,7 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
     );
     let handle = client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
     let id = handle.id.clone();
+    //    rmcp gives every request a progress token: it says whose a progress notification is.
     let token = handle.progress_token.clone();
     println!("📁 request {id}: process_large_file(large_dataset.csv, 10 steps)");
 
@@ -85,7 +86,7 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
     let took = cancelled_at.elapsed();
     ensure!(
         record.state != State::Running && took < PROMPT,
-        "the server did not stop: {PROMPT:?} after the cancel its call was {}",
+        "the server did not stop within {PROMPT:?} of the cancel; its call: {}",
         outcome(&record)
     );
     ensure!(
@@ -93,6 +94,7 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
         "the server did not cancel: its call {}",
         outcome(&record)
     );
+    //    Three, then. While the cancel travels, a short step or two may end: up to five.
     ensure!(
         (3..=5).contains(&record.steps_done),
         "the server worked on: cancelled after step 3, it did {} of 10 steps",

@@ -93,11 +93,7 @@ fn a_taken_port_is_named_with_a_way_out() {
     let taken = server.url.trim_start_matches("http://").trim_end_matches("/mcp");
     let refused = basic_cancel("serve --addr").arg(taken).assert().code(1);
     refused.stderr(contains(format!("cannot listen on {taken}; --addr 127.0.0.1:0 takes")));
-    basic_cancel("client --tick 20ms --url")
-        .arg(&server.url)
-        .timeout(DEADLINE * 2)
-        .assert()
-        .success();
+    basic_cancel("client --url").arg(&server.url).timeout(DEADLINE * 2).assert().success();
 }
 
 #[test]
@@ -106,6 +102,21 @@ fn a_client_without_a_server_says_how_to_start_one() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let lost = basic_cancel("client --url").arg(format!("http://{free}/mcp")).assert().code(1);
     lost.stderr(contains("no MCP server answers at").and(contains("start one with `serve`")));
+}
+
+#[test]
+fn what_is_for_the_server_is_not_taken_by_the_client() {
+    for option in ["--wrong deaf", "--tick 1s"] {
+        let refused = basic_cancel(&format!("client {option}")).assert().code(2);
+        refused.stderr(contains("--tick and --wrong are for the server: give them to `serve`"));
+    }
+}
+
+#[test]
+fn an_address_and_a_url_are_shown_how_to_write() {
+    basic_cancel("serve --addr 8000").assert().code(2).stderr(contains("as in 127.0.0.1:8000"));
+    let refused = basic_cancel("client --url localhost:8000").assert().code(2);
+    refused.stderr(contains("as in http://localhost:8000/mcp"));
 }
 
 #[test]

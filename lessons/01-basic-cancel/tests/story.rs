@@ -103,6 +103,6 @@ fn notices_progress_after_the_cancel() {
 #[test]
 fn notices_an_answer_after_the_cancel() {
     for way in [STDIO_2025, STDIO_2026] {
-        fails(way, "--tick 20ms --wrong insistent", "answered a cancelled call with a result");
+        fails(way, "--tick 100ms --wrong insistent", "answered a cancelled call with a result");
     }
 }

@@ -147,7 +147,7 @@ async fn race(client: &Client) -> anyhow::Result<()> {
     );
     println!("   cancelled   (unseen)   {unsent:4}  so early that the call was never sent");
     println!(
-        "   finished    cancelled  {impossible:4}  must be 0: a result for work that was stopped"
+        "   a result    cancelled  {impossible:4}  must be 0: an answer for work that was stopped"
     );
     ensure!(
         impossible == 0,

@@ -108,11 +108,16 @@ impl ExportServer {
         };
         // `select!` has dropped the loser by now, so this is true when it is written down.
         match outcome {
-            None => call.end(State::Cancelled),
-            Some(Ok(())) => call.end(State::Finished),
-            Some(Err(error)) => return Err(error),
+            None => {
+                call.end(State::Cancelled);
+                Err("cancelled".to_owned())
+            }
+            Some(Ok(())) => {
+                call.end(State::Finished);
+                Ok(format!("exported {report}.csv"))
+            }
+            Some(Err(error)) => Err(error),
         }
-        Ok(format!("exported {report}.csv"))
     }
 
     /// Exports a report under a lease. Giving a lease back takes an `.await`, so it is done
@@ -138,18 +143,23 @@ impl ExportServer {
             () = ctx.ct.cancelled() => None,
             done = work => Some(done),
         };
-        // All ways meet here: done, failed, cancelled. `drop` cannot wait for a database; we
+        // From the lease on, all ways meet here: done, failed, cancelled. `drop` cannot wait for a database; we
         // can, because rmcp did not drop this handler. It only told us. Had it aborted the
         // task, or had a caller put a timeout around us, this line would never be reached.
         let gave_back = held.give_back_lease(report).await;
 
-        match outcome {
-            None => call.end(State::Cancelled),
-            Some(Ok(())) => call.end(State::Finished),
-            Some(Err(error)) => return Err(error),
+        match (outcome, gave_back) {
+            (None, Ok(())) => {
+                call.end(State::Cancelled);
+                Err("cancelled".to_owned())
+            }
+            (Some(Ok(())), Ok(())) => {
+                call.end(State::Finished);
+                Ok(format!("exported {report}.csv"))
+            }
+            // Dropped without a word on its end, `call` is written down as failed.
+            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
         }
-        gave_back?;
-        Ok(format!("exported {report}.csv"))
     }
 
     /// Tells what the server holds at this moment: free permits, files, leases.

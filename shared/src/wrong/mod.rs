@@ -17,11 +17,11 @@ pub use transport::FlawedTransport;
 /// What is wrong with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Wrong {
-    /// Never looks at the token: the work runs to its end.
+    /// Never looks whether it is cancelled: the work runs to its end.
     Deaf,
-    /// Looks at the token late: the work stops, but over a second after the cancel.
+    /// Looks 1.2 s late whether it is cancelled.
     Slow,
-    /// Looks at the token now and then: some steps more are done before the work stops.
+    /// Looks half a second late: with a short tick, some steps more are done.
     Sluggish,
     /// Stops, but cannot say why.
     Forgetful,

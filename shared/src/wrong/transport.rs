@@ -97,7 +97,12 @@ impl<T: Transport<RoleServer>> FlawedTransport<T> {
             (Some(Wrong::Insistent), Some(_)) | (Some(Wrong::Touchy), None) => {
                 let result = CallToolResult::success(vec![ContentBlock::text("too late")]);
                 let result = ServerResult::CallToolResult(result);
-                tokio::spawn(self.inner.send(JsonRpcMessage::response(result, id)));
+                let sending = self.inner.send(JsonRpcMessage::response(result, id));
+                // Not so soon that it could be taken for an answer that crossed the cancel.
+                tokio::spawn(async move {
+                    sleep(Duration::from_millis(20)).await;
+                    sending.await
+                });
             }
             (Some(Wrong::Chatty), Some(Some(token))) => {
                 for row in 1..=20 {

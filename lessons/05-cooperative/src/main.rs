@@ -1,0 +1,7 @@
+//! `cargo run -p cooperative`
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shared::run::main(&[cooperative::LESSON])
+}
