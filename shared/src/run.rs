@@ -121,7 +121,7 @@ async fn play(
     let lesson = Lesson { transport, protocol, server };
     let played = tokio::select! {
         played = story(&lesson) => played.with_context(|| format!("{} failed", about.name)),
-        () = stop_signal() => Err(anyhow!("{} was interrupted", about.name)),
+        () = stop_signal(), if hosted.is_some() => Err(anyhow!("{} was interrupted", about.name)),
     };
     // Whatever came of the story, its server stops, and gives back what it holds.
     shutdown.cancel();

@@ -3,10 +3,11 @@
 use shared::lesson::About;
 
 /// The lessons, in the order in which they build on one another.
-pub const LESSONS: [About; 5] = [
+pub const LESSONS: [About; 6] = [
     basic_cancel::LESSON,
     late_cancel::LESSON,
     concurrent_cancel::LESSON,
     cleanup::LESSON,
+    cooperative::LESSON,
     on_the_wire::LESSON,
 ];

@@ -136,3 +136,30 @@ fn a_tick_without_a_unit_or_too_long() {
     basic_cancel("--tick 5").assert().code(2).stderr(contains("as in 50ms or 1s"));
     basic_cancel("--tick 1h").assert().code(2).stderr(contains("a step may last 5s at most"));
 }
+
+/// Ctrl-C in the client's terminal, while its call runs: how does the server say it ended?
+fn a_client_leaves(protocol: &str) -> String {
+    let server = Server::http("200ms");
+    let mut client = std::process::Command::new(env!("CARGO_BIN_EXE_basic-cancel"))
+        .args(["client", "--protocol", protocol, "--url", &server.url])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    server.line_with("step 1 of 10");
+    let pid = client.id().to_string();
+    let kill = std::process::Command::new("kill").args(["-s", "INT", &pid]).status();
+    assert!(kill.unwrap().success() && !client.wait().unwrap().success());
+    server.line_with("process_large_file")
+}
+
+#[test]
+fn a_client_of_2025_11_25_that_is_gone_leaves_its_call_running() {
+    let end = a_client_leaves("2025-11-25");
+    assert!(end.contains("process_large_file finished, 10 of 10 steps"), "{end}");
+}
+
+#[test]
+fn a_client_of_2026_07_28_that_is_gone_takes_its_call_along() {
+    let end = a_client_leaves("2026-07-28");
+    assert!(end.contains("process_large_file cancelled after"), "{end}");
+}

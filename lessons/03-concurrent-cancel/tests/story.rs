@@ -1,87 +1,69 @@
 //! The story passes wherever it can be told, and fails, by its own sentence, against
 //! servers that are wrong on purpose.
 
-use std::time::Duration;
+#[path = "../../../shared/tests/support/play.rs"]
+mod play;
 
-use assert_cmd::Command;
-use assert_cmd::assert::Assert;
-use predicates::str::contains;
+use play::{EVERYWHERE, HTTP_2025, HTTP_2026, Program, STDIO_2025, STDIO_2026};
 
-const HTTP_2025: &str = "--transport http --protocol 2025-11-25";
-const HTTP_2026: &str = "--transport http --protocol 2026-07-28";
-const STDIO_2025: &str = "--transport stdio --protocol 2025-11-25";
-const STDIO_2026: &str = "--transport stdio --protocol 2026-07-28";
-const EVERYWHERE: [&str; 4] = [HTTP_2025, HTTP_2026, STDIO_2025, STDIO_2026];
-
-fn play(way: &str, options: &str) -> Assert {
-    let mut lesson = Command::new(env!("CARGO_BIN_EXE_concurrent-cancel"));
-    lesson.args(way.split(' ')).args(options.split(' ')).timeout(Duration::from_secs(60)).assert()
-}
-
-fn passes(way: &str) {
-    play(way, "--tick 100ms").success().stdout(contains("every claim held"));
-}
-
-fn fails(way: &str, options: &str, sentence: &str) {
-    play(way, options).code(1).stderr(contains(sentence));
-}
+const LESSON: Program = Program(env!("CARGO_BIN_EXE_concurrent-cancel"));
 
 #[test]
 fn passes_on_http_2025_11_25() {
-    passes(HTTP_2025);
+    LESSON.passes(&format!("{HTTP_2025} --tick 100ms"));
 }
 
 #[test]
 fn passes_on_http_2026_07_28() {
-    passes(HTTP_2026);
+    LESSON.passes(&format!("{HTTP_2026} --tick 100ms"));
 }
 
 #[test]
 fn passes_on_stdio_2025_11_25() {
-    passes(STDIO_2025);
+    LESSON.passes(&format!("{STDIO_2025} --tick 100ms"));
 }
 
 #[test]
 fn passes_on_stdio_2026_07_28() {
-    passes(STDIO_2026);
+    LESSON.passes(&format!("{STDIO_2026} --tick 100ms"));
 }
 
 #[test]
 fn notices_a_call_that_was_not_cancelled() {
     for way in [HTTP_2025, STDIO_2025, STDIO_2026] {
-        fails(way, "--tick 20ms --wrong deaf", "call 1 was not cancelled");
+        LESSON.fails(way, "--tick 100ms --wrong deaf", "call 1 was not cancelled");
     }
 }
 
 #[test]
 fn notices_a_call_that_was_not_cancelled_on_http_2026_07_28() {
-    fails(HTTP_2026, "--tick 20ms --wrong deaf", "call 1 was not cancelled");
+    LESSON.fails(HTTP_2026, "--tick 100ms --wrong deaf", "call 1 was not cancelled");
 }
 
 #[test]
 fn notices_a_sibling_that_was_hit() {
     for way in EVERYWHERE {
-        fails(way, "--tick 100ms --wrong clumsy", "the cancel of call 1 hit call 0 too");
+        LESSON.fails(way, "--tick 100ms --wrong clumsy", "the cancel of call 1 hit call 0 too");
     }
 }
 
 #[test]
 fn notices_results_that_were_mixed_up() {
     for way in EVERYWHERE {
-        fails(way, "--tick 20ms --wrong muddled", "the calls were mixed up");
+        LESSON.fails(way, "--tick 100ms --wrong muddled", "the calls were mixed up");
     }
 }
 
 #[test]
 fn notices_cancels_that_were_mixed_up() {
     for way in [HTTP_2025, STDIO_2025, STDIO_2026] {
-        fails(way, "--tick 20ms --wrong forgetful", "the cancels were mixed up");
+        LESSON.fails(way, "--tick 100ms --wrong forgetful", "the cancels were mixed up");
     }
 }
 
 #[test]
 fn notices_a_result_after_a_cancel() {
     for way in [STDIO_2025, STDIO_2026] {
-        fails(way, "--tick 20ms --wrong insistent", "was cancelled and answered");
+        LESSON.fails(way, "--tick 100ms --wrong insistent", "was cancelled and answered");
     }
 }

@@ -1,54 +1,36 @@
 //! The story passes wherever it can be told, and fails, by its own sentence, against
 //! servers that are wrong on purpose.
 
-use std::time::Duration;
+#[path = "../../../shared/tests/support/play.rs"]
+mod play;
 
-use assert_cmd::Command;
-use assert_cmd::assert::Assert;
-use predicates::str::contains;
+use play::{EVERYWHERE, HTTP_2025, HTTP_2026, Program, STDIO_2025, STDIO_2026};
 
-const HTTP_2025: &str = "--transport http --protocol 2025-11-25";
-const HTTP_2026: &str = "--transport http --protocol 2026-07-28";
-const STDIO_2025: &str = "--transport stdio --protocol 2025-11-25";
-const STDIO_2026: &str = "--transport stdio --protocol 2026-07-28";
-const EVERYWHERE: [&str; 4] = [HTTP_2025, HTTP_2026, STDIO_2025, STDIO_2026];
-
-fn play(way: &str, options: &str) -> Assert {
-    let mut lesson = Command::new(env!("CARGO_BIN_EXE_cleanup"));
-    lesson.args(way.split(' ')).args(options.split(' ')).timeout(Duration::from_secs(60)).assert()
-}
-
-fn passes(way: &str) {
-    play(way, "--tick 100ms").success().stdout(contains("every claim held"));
-}
-
-fn fails(way: &str, options: &str, sentence: &str) {
-    play(way, options).code(1).stderr(contains(sentence));
-}
+const LESSON: Program = Program(env!("CARGO_BIN_EXE_cleanup"));
 
 #[test]
 fn passes_on_http_2025_11_25() {
-    passes(HTTP_2025);
+    LESSON.passes(&format!("{HTTP_2025} --tick 100ms"));
 }
 
 #[test]
 fn passes_on_http_2026_07_28() {
-    passes(HTTP_2026);
+    LESSON.passes(&format!("{HTTP_2026} --tick 100ms"));
 }
 
 #[test]
 fn passes_on_stdio_2025_11_25() {
-    passes(STDIO_2025);
+    LESSON.passes(&format!("{STDIO_2025} --tick 100ms"));
 }
 
 #[test]
 fn passes_on_stdio_2026_07_28() {
-    passes(STDIO_2026);
+    LESSON.passes(&format!("{STDIO_2026} --tick 100ms"));
 }
 
 #[test]
 fn notices_a_tool_that_does_not_stop() {
     for way in EVERYWHERE {
-        fails(way, "--tick 400ms --wrong deaf", "did not stop when it was cancelled");
+        LESSON.fails(way, "--tick 400ms --wrong deaf", "did not stop when it was cancelled");
     }
 }

@@ -29,13 +29,18 @@ impl Group {
     /// Kills all of the group, and returns when nothing is left of it.
     pub async fn end(mut self) {
         let _ = kill_process_group(self.id, Signal::KILL);
-        // A killed process is a zombie until its parent has waited for it. That is us, for
-        // the leader; and for the others too, once their own parent is gone: see `adopt`.
         let _ = self.child.wait().await;
-        while is_alive(self.id) {
-            let _ = waitpgid(self.id, WaitOptions::NOHANG);
-            sleep(Duration::from_millis(1)).await;
-        }
+        end_orphans(self.id).await;
+    }
+}
+
+/// Kills a group whose leader is gone, and returns when nothing is left of it.
+pub async fn end_orphans(group: Pid) {
+    // A killed process is a zombie until its parent has waited for it. For these that is us,
+    // since their own parent is gone: see `adopt`.
+    while kill_process_group(group, Signal::KILL).is_ok() {
+        let _ = waitpgid(group, WaitOptions::NOHANG);
+        sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -5,22 +5,20 @@
 //! measures when it really stopped, and looks at what it left behind.
 
 pub mod group;
+pub mod measure;
+pub mod sort;
 pub mod tools;
 pub mod work;
 
 use anyhow::{Context, bail, ensure};
-use chrono::{DateTime, Utc};
-use rmcp::RoleClient;
-use rmcp::model::RequestId;
-use rmcp::service::RequestHandle;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::calls::{CallRecord, State};
-use shared::client::{Client, PATIENCE, PROMPT, patient, tool_call};
+use shared::calls::State;
+use shared::client::{Client, PROMPT};
 use shared::lesson::{About, Lesson, Protocol, Transport};
 use shared::narrate::{outcome, timeline};
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant};
 
+use measure::{ask, at_work, cancel_at_work, ms, said, until_ended};
 use tools::{EVERY, Leftovers, THREADS};
 use work::Digest;
 
@@ -168,92 +166,4 @@ async fn a_pool(client: &Client, long: &Value) -> anyhow::Result<()> {
     ensure!(left == Leftovers::default(), "when all is done the server still has {}", said(&left));
     println!("   in the end:   {}", said(&left));
     Ok(())
-}
-
-/// A call that was cancelled when it had done at least one pass.
-struct Stop {
-    call: CallRecord,
-    passes_before: u32,
-    sent_at: DateTime<Utc>,
-}
-
-impl Stop {
-    /// From the cancel to the end of the work. Both times are of one machine's clock.
-    fn took(&self) -> Duration {
-        let ended = self.call.ended_at.unwrap_or_else(Utc::now);
-        (ended - self.sent_at).to_std().unwrap_or_default()
-    }
-
-    fn passes_since(&self) -> u32 {
-        self.call.steps_done.saturating_sub(self.passes_before)
-    }
-}
-
-async fn cancel_at_work(
-    client: &Client,
-    tool: &'static str,
-    arguments: Value,
-) -> anyhow::Result<Stop> {
-    let (handle, before) = at_work(client, tool, arguments).await?;
-    let sent_at = Utc::now();
-    handle.cancel(Some("enough of it".to_owned())).await?;
-    let call = client.ask_until_ended(&before.request_id).await?;
-    Ok(Stop { call, passes_before: before.steps_done, sent_at })
-}
-
-/// Starts a call, and returns when the server says that it has done a pass.
-async fn at_work(
-    client: &Client,
-    tool: &'static str,
-    arguments: Value,
-) -> anyhow::Result<(RequestHandle<RoleClient>, CallRecord)> {
-    let mut handle = client.send_cancellable_request(tool_call(tool, arguments), patient()).await?;
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        if let Ok(answer) = handle.rx.try_recv() {
-            bail!("{tool} ended before it could be cancelled: {answer:?}");
-        }
-        let calls = client.list_calls().await?;
-        let ours = calls.into_iter().rfind(|call| call.request_id == handle.id);
-        if let Some(call) = ours.filter(|call| call.steps_done > 0) {
-            return Ok((handle, call));
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-    bail!("{tool} did nothing for {PATIENCE:?}")
-}
-
-/// Waits for the end of a call that takes its time.
-async fn until_ended(client: &Client, id: &RequestId) -> anyhow::Result<CallRecord> {
-    for _ in 0..30 {
-        let call = client.ask_until_ended(id).await?;
-        if call.state != State::Running {
-            return Ok(call);
-        }
-    }
-    bail!("request {id} does not end")
-}
-
-/// Calls a tool and reads its structured content.
-async fn ask<T: DeserializeOwned>(
-    client: &Client,
-    tool: &'static str,
-    arguments: Value,
-) -> anyhow::Result<T> {
-    let result = client.call(tool, arguments).await?;
-    Ok(serde_json::from_value(result.structured_content.unwrap_or_default())?)
-}
-
-/// What is left behind, in words.
-fn said(left: &Leftovers) -> String {
-    match (left.busy_threads, left.live_groups.len()) {
-        (0, 0) => "nothing".to_owned(),
-        (threads, 0) => format!("{threads} busy thread(s)"),
-        (0, groups) => format!("{groups} live process group(s)"),
-        (threads, groups) => format!("{threads} busy thread(s), {groups} live process group(s)"),
-    }
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }

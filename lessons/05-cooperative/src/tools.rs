@@ -1,22 +1,21 @@
 //! This lesson's tools: four ways to do the same work, three of which can be stopped.
 
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::model::RequestId;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars, tool, tool_router};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
-use shared::calls::{CallList, State};
+use shared::calls::{Call, CallList, State};
 use shared::server::Setup;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::Command;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
-use crate::group::{Group, adopt, is_alive};
+use crate::group::{Group, adopt, end_orphans, is_alive};
+use crate::sort;
 use crate::work::{Digest, Work, thread_cpu_us};
 
 /// How many blocking threads the tools may use at once.
@@ -28,13 +27,6 @@ pub const EVERY: u64 = 1000;
 const FILE: &str = "large_dataset.csv";
 /// One chunk of asynchronous work: what is done between two chances to stop.
 const CHUNK: usize = 64 << 10;
-/// Sorts a file so many times, and says so after each. The outer shell only waits for the
-/// inner one, as a wrapper script does.
-const SORT: &str = r#"
-sh -c 'for pass in $(seq "$0"); do sort -t , -k 5 "$1" | cksum; done' "$0" "$1"
-exit $?
-"#;
-
 /// A server that does real work.
 #[derive(Debug, Clone)]
 pub struct WorkServer {
@@ -48,14 +40,6 @@ pub struct WorkServer {
 struct Left {
     not_stopping: Vec<RequestId>,
     groups: Vec<Pid>,
-}
-
-impl Left {
-    fn watch(&mut self, group: Pid) {
-        // The number of a group that has ended may be given to another.
-        self.groups.retain(|group| is_alive(*group));
-        self.groups.push(group);
-    }
 }
 
 /// The answer of `leftovers`.
@@ -179,39 +163,15 @@ impl WorkServer {
         Parameters(WorkArgs { passes }): Parameters<WorkArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<String, String> {
-        let path = self.setup.data.find(FILE)?;
         let call = self.setup.calls.start("spawns", passes, &ctx);
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(SORT).arg(passes.to_string()).arg(path);
-        command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut group = Group::spawn(&mut command).map_err(text)?;
-        self.left().watch(group.id);
-
-        let mut passes_done = BufReader::new(group.child.stdout.take().ok_or("no output")?).lines();
-        let working = async {
-            while passes_done.next_line().await?.is_some() {
-                call.step_done();
-            }
-            anyhow::Ok(())
-        };
-        let outcome = tokio::select! {
+        let mut group = self.start_sorting(passes)?;
+        let sorted = tokio::select! {
             () = ctx.ct.cancelled() => None,
-            done = working => Some(done),
+            done = sort::each_pass(&mut group, &call) => Some(done),
         };
-        // On every way out: no process of the group stays, and the call ends only then. To kill
-        // the child alone would leave what *it* has started: see `spawns_carelessly`.
+        // On every way out: no process of the group stays, and the call ends only then.
         group.end().await;
-        match outcome {
-            None => {
-                call.end(State::Cancelled);
-                Err("cancelled".to_owned())
-            }
-            Some(Ok(())) => {
-                call.end(State::Finished);
-                Ok(format!("sorted {FILE} {passes} times"))
-            }
-            Some(Err(error)) => Err(text(error)),
-        }
+        Self::sorted(sorted, call)
     }
 
     /// The same, but when it is cancelled it kills the child and nothing else.
@@ -221,26 +181,16 @@ impl WorkServer {
         Parameters(WorkArgs { passes }): Parameters<WorkArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<String, String> {
-        let path = self.setup.data.find(FILE)?;
         let call = self.setup.calls.start("spawns_carelessly", passes, &ctx);
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(SORT).arg(passes.to_string()).arg(path);
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let mut group = Group::spawn(&mut command).map_err(text)?;
-        self.left().watch(group.id);
-        call.step_done();
-        tokio::select! {
-            () = ctx.ct.cancelled() => {}
-            _ = group.child.wait() => {
-                call.end(State::Finished);
-                return Ok(format!("sorted {FILE} {passes} times"));
-            }
-        }
+        let mut group = self.start_sorting(passes)?;
+        let sorted = tokio::select! {
+            () = ctx.ct.cancelled() => None,
+            done = sort::each_pass(&mut group, &call) => Some(done),
+        };
         // The bug: `kill` is told of one process. tokio waits for that one as well, so no
-        // zombie is left of it, and all looks well.
+        // zombie is left of it, and all looks well. What it has started lives on.
         group.child.kill().await.map_err(text)?;
-        call.end(State::Cancelled);
-        Err("cancelled".to_owned())
+        Self::sorted(sorted, call)
     }
 
     /// Works on a blocking thread that never looks at the token.
@@ -291,8 +241,9 @@ impl WorkServer {
     /// Kills all processes that were left behind.
     #[tool]
     async fn sweep(&self) -> String {
-        for group in self.left().groups.drain(..) {
-            let _ = kill_process_group(group, Signal::KILL);
+        let groups = std::mem::take(&mut self.left().groups);
+        for group in groups {
+            end_orphans(group).await;
         }
         "swept".to_owned()
     }
@@ -309,6 +260,32 @@ impl WorkServer {
             let stubborn = self.left().not_stopping.len();
             format!("busy: all {THREADS} threads are at work, {stubborn} of them for cancelled calls that do not stop")
         })
+    }
+
+    /// Starts to sort the file so many times, in processes of a group of their own.
+    fn start_sorting(&self, passes: u32) -> Result<Group, String> {
+        let group = sort::start(&self.setup.data.find(FILE)?, passes).map_err(text)?;
+        let mut left = self.left();
+        // The number of a group that has ended may be given to another.
+        left.groups.retain(|group| is_alive(*group));
+        left.groups.push(group.id);
+        drop(left);
+        Ok(group)
+    }
+
+    /// How sorting ended; none if it was cancelled.
+    fn sorted(sorted: Option<std::io::Result<()>>, call: Call) -> Result<String, String> {
+        match sorted {
+            None => {
+                call.end(State::Cancelled);
+                Err("cancelled".to_owned())
+            }
+            Some(Ok(())) => {
+                call.end(State::Finished);
+                Ok(format!("sorted {FILE}"))
+            }
+            Some(Err(error)) => Err(text(error)),
+        }
     }
 
     fn left(&self) -> MutexGuard<'_, Left> {

@@ -3,62 +3,57 @@
 //!
 //! This lesson measures, so its plays take turns.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+#[path = "../../../shared/tests/support/play.rs"]
+mod play;
 
-use assert_cmd::Command;
-use assert_cmd::assert::Assert;
-use predicates::str::contains;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const HTTP_2025: &str = "--transport http --protocol 2025-11-25";
-const HTTP_2026: &str = "--transport http --protocol 2026-07-28";
-const STDIO_2025: &str = "--transport stdio --protocol 2025-11-25";
-const STDIO_2026: &str = "--transport stdio --protocol 2026-07-28";
+use play::{EVERYWHERE, HTTP_2025, HTTP_2026, Program, STDIO_2025, STDIO_2026};
+
+const LESSON: Program = Program(env!("CARGO_BIN_EXE_cooperative"));
 
 static TURN: Mutex<()> = Mutex::new(());
 
-fn play(way: &str, options: &[&str]) -> Assert {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut lesson = Command::new(env!("CARGO_BIN_EXE_cooperative"));
-    lesson.args(way.split(' ')).args(options).timeout(Duration::from_secs(120)).assert()
-}
-
-fn passes(way: &str) {
-    play(way, &[]).success().stdout(contains("every claim held"));
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[test]
 fn passes_on_http_2025_11_25() {
-    passes(HTTP_2025);
+    let _turn = turn();
+    LESSON.passes(HTTP_2025);
 }
 
 #[test]
 fn passes_on_http_2026_07_28() {
-    passes(HTTP_2026);
+    let _turn = turn();
+    LESSON.passes(HTTP_2026);
 }
 
 #[test]
 fn passes_on_stdio_2025_11_25() {
-    passes(STDIO_2025);
+    let _turn = turn();
+    LESSON.passes(STDIO_2025);
 }
 
 #[test]
 fn passes_on_stdio_2026_07_28() {
-    passes(STDIO_2026);
+    let _turn = turn();
+    LESSON.passes(STDIO_2026);
 }
 
 #[test]
 fn notices_a_server_that_does_not_stop() {
-    for way in [HTTP_2025, HTTP_2026, STDIO_2025, STDIO_2026] {
-        let played = play(way, &["--wrong", "deaf"]).code(1);
-        played.stderr(contains("awaits did not stop when it was cancelled: it is still running"));
+    for way in EVERYWHERE {
+        let _turn = turn();
+        LESSON.fails(way, "--wrong deaf", "awaits did not stop when it was cancelled");
     }
 }
 
 #[test]
 fn notices_a_stop_that_takes_too_long() {
     for way in [HTTP_2025, STDIO_2026] {
-        let played = play(way, &["--wrong", "sluggish"]).code(1);
-        played.stderr(contains("looking every 1000 rows, polls took"));
+        let _turn = turn();
+        LESSON.fails(way, "--wrong sluggish", "looking every 1000 rows, polls took");
     }
 }

@@ -1,7 +1,6 @@
 //! A connection that says what it should not.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::{
@@ -11,7 +10,6 @@ use rmcp::model::{
 };
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
-use tokio::time::sleep;
 
 use super::Wrong;
 use crate::terminate::unhide;
@@ -23,12 +21,16 @@ pub struct FlawedTransport<T> {
     inner: T,
     wrong: Option<Wrong>,
     open: HashMap<RequestId, Option<ProgressToken>>,
+    /// Answers that should not be given, not yet sent.
+    owed: Vec<TxJsonRpcMessage<RoleServer>>,
+    /// Calls of which the server should no longer speak, and will.
+    cancelled: Vec<ProgressToken>,
 }
 
 impl<T> FlawedTransport<T> {
     /// Breaks the transport, if it is to be wrong.
     pub fn new(inner: T, wrong: Option<Wrong>) -> Self {
-        Self { inner, wrong, open: HashMap::new() }
+        Self { inner, wrong, open: HashMap::new(), owed: Vec::new(), cancelled: Vec::new() }
     }
 }
 
@@ -41,11 +43,27 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for FlawedTransport<T> {
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
         if let JsonRpcMessage::Response(response) = &message {
             self.open.remove(&response.id);
-            if self.wrong == Some(Wrong::Twice) {
-                tokio::spawn(self.inner.send(message.clone()));
-            }
         }
-        self.inner.send(message)
+        // What should not be said goes out before the next thing that may be said: so whoever
+        // waits for that has been sent this.
+        let mut late: Vec<_> = self.owed.drain(..).collect();
+        for token in &self.cancelled {
+            let progress = ProgressNotificationParam::new(token.clone(), 1.0);
+            late.push(JsonRpcMessage::notification(ProgressNotification::new(progress).into()));
+        }
+        if self.wrong == Some(Wrong::Twice) && matches!(message, JsonRpcMessage::Response(_)) {
+            late.push(message.clone());
+        }
+        let late: Vec<_> =
+            late.into_iter().map(|late| tokio::spawn(self.inner.send(late))).collect();
+        let sending = self.inner.send(message);
+        async move {
+            for late in late {
+                // Whether it arrives is no concern of the message that goes out next.
+                let _ = late.await;
+            }
+            sending.await
+        }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
@@ -89,7 +107,7 @@ impl<T: Transport<RoleServer>> FlawedTransport<T> {
         }
     }
 
-    /// Says something about a cancel that is best met with silence.
+    /// Finds something to say about a cancel that is best met with silence.
     fn talk(&mut self, cancel: &CancelledNotificationParam) {
         let Some(id) = cancel.request_id.clone() else { return };
         let open = self.open.remove(&id);
@@ -97,24 +115,9 @@ impl<T: Transport<RoleServer>> FlawedTransport<T> {
             (Some(Wrong::Insistent), Some(_)) | (Some(Wrong::Touchy), None) => {
                 let result = CallToolResult::success(vec![ContentBlock::text("too late")]);
                 let result = ServerResult::CallToolResult(result);
-                let sending = self.inner.send(JsonRpcMessage::response(result, id));
-                // Not so soon that it could be taken for an answer that crossed the cancel.
-                tokio::spawn(async move {
-                    sleep(Duration::from_millis(20)).await;
-                    sending.await
-                });
+                self.owed.push(JsonRpcMessage::response(result, id));
             }
-            (Some(Wrong::Chatty), Some(Some(token))) => {
-                for row in 1..=20 {
-                    let late = ProgressNotificationParam::new(token.clone(), f64::from(row));
-                    let late = ProgressNotification::new(late);
-                    let sending = self.inner.send(JsonRpcMessage::notification(late.into()));
-                    tokio::spawn(async move {
-                        sleep(Duration::from_millis(10) * row).await;
-                        sending.await
-                    });
-                }
-            }
+            (Some(Wrong::Chatty), Some(Some(token))) => self.cancelled.push(token),
             _ => {}
         }
     }
