@@ -19,7 +19,16 @@ pub struct Server {
 
 impl Server {
     pub fn http(tick: &str) -> Self {
-        let mut server = Self::start(&["--addr", "127.0.0.1:0", "--tick", tick]);
+        Self::listen(&["--tick", tick])
+    }
+
+    /// A server that is wrong on purpose.
+    pub fn wrong(flaw: &str, tick: &str) -> Self {
+        Self::listen(&["--tick", tick, "--wrong", flaw])
+    }
+
+    fn listen(options: &[&str]) -> Self {
+        let mut server = Self::start(&[&["--addr", "127.0.0.1:0"], options].concat());
         let first = server.line();
         first.rsplit(' ').next().unwrap().clone_into(&mut server.url);
         server
