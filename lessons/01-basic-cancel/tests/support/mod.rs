@@ -1,4 +1,4 @@
-//! `basic-cancel serve` as a process of its own, the way a user starts it.
+//! A server as a process of its own, the way a user starts it.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use std::io::{BufRead, BufReader, Lines, Write};
@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A serving process, ended when dropped.
 pub struct Server {
@@ -28,24 +28,23 @@ impl Server {
     }
 
     fn listen(options: &[&str]) -> Self {
-        let mut server = Self::start(&[&["--addr", "127.0.0.1:0"], options].concat());
+        Self::at_a_url(serve(&[&["--addr", "127.0.0.1:0"], options].concat()))
+    }
+
+    pub fn stdio(tick: &str) -> Self {
+        Self::start(serve(&["--transport", "stdio", "--tick", tick]))
+    }
+
+    /// Any program whose first line ends with the URL that it serves.
+    pub fn at_a_url(program: Command) -> Self {
+        let mut server = Self::start(program);
         let first = server.line();
         first.rsplit(' ').next().unwrap().clone_into(&mut server.url);
         server
     }
 
-    pub fn stdio(tick: &str) -> Self {
-        Self::start(&["--transport", "stdio", "--tick", tick])
-    }
-
-    fn start(options: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_basic-cancel"))
-            .arg("serve")
-            .args(options)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+    fn start(mut program: Command) -> Self {
+        let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (lines, output) = mpsc::channel();
         let printed: Lines<BufReader<ChildStdout>> =
             BufReader::new(child.stdout.take().unwrap()).lines();
@@ -102,6 +101,12 @@ impl Server {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+fn serve(options: &[&str]) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_basic-cancel"));
+    program.arg("serve").args(options);
+    program
 }
 
 impl Drop for Server {
