@@ -9,14 +9,17 @@ use serde_json::{Value, json};
 use shared::calls::State;
 use shared::dataset::DataFolder;
 use shared::lesson::Protocol;
-use support::{BOTH, CANCELLED, Server, Wire, assert_finished, find, in_time, text};
+use shared::server::{FileServer, Setup};
+use support::{
+    BOTH, CANCELLED, Hosted, Wire, assert_finished, common_server, find, in_time, setup, text,
+};
 
 /// A call with these arguments is answered with a tool error that has all these words.
 async fn refuses(arguments: Value, words: &[&str]) {
-    refuses_at(&Server::start(1).await, arguments, words).await;
+    refuses_at(&common_server(1).await, arguments, words).await;
 }
 
-async fn refuses_at(server: &Server, arguments: Value, words: &[&str]) {
+async fn refuses_at(server: &Hosted, arguments: Value, words: &[&str]) {
     for protocol in BOTH {
         let wire = Wire::open(&server.url, protocol).await;
         let answer = wire.call(1, "process_large_file", &arguments).await.answer().await;
@@ -63,7 +66,8 @@ async fn a_link_out_of_the_data_folder_is_refused() {
     csv(outside.path(), "secret.csv");
     let link = inside.path().join("link.csv");
     std::os::unix::fs::symlink(outside.path().join("secret.csv"), link).unwrap();
-    let server = Server::over(DataFolder::open(inside.path()).unwrap(), 1).await;
+    let data = DataFolder::open(inside.path()).unwrap();
+    let server = Hosted::start(FileServer::new(Setup { data, ..setup(1) })).await;
     refuses_at(&server, json!({ "filename": "link.csv" }), &["must be one of", "part_0.csv"]).await;
 }
 
@@ -104,7 +108,7 @@ async fn a_filename_that_is_no_text_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_tool_is_an_error_that_names_the_tools_there_are() {
-    let server = Server::start(1).await;
+    let server = common_server(1).await;
     for protocol in BOTH {
         let wire = Wire::open(&server.url, protocol).await;
         let answer = wire.call(1, "frobnicate", &json!({})).await.answer().await;
@@ -120,7 +124,7 @@ async fn an_unknown_tool_is_an_error_that_names_the_tools_there_are() {
 /// A cancel with these parameters is accepted, as every notification is, and changes
 /// nothing for call 1, which runs when it comes.
 async fn ignores(params: Value) {
-    let server = Server::start(10).await;
+    let server = common_server(10).await;
     let wire = Wire::open(&server.url, Protocol::V2025).await;
     let listening = wire.listen(None).await;
     let mut call = wire.work(1, 30).await;
@@ -160,7 +164,7 @@ async fn a_cancel_with_a_reason_that_is_no_text_is_ignored() {
 
 /// A POST of this body is answered with this status and a text that has this word.
 async fn rejects(body: String, status: StatusCode, word: &str) {
-    let server = Server::start(1).await;
+    let server = common_server(1).await;
     let wire = Wire::open(&server.url, Protocol::V2025).await;
     let response = in_time("a response", wire.http(Method::POST).body(body).send()).await.unwrap();
     assert_eq!(response.status(), status);
@@ -182,7 +186,7 @@ async fn a_body_over_the_limit_is_rejected_with_the_limit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_path_is_told_the_right_one() {
-    let server = Server::start(1).await;
+    let server = common_server(1).await;
     let response = in_time("a response", reqwest::get(server.url.replace("/mcp", "/nothing")));
     let response = response.await.unwrap();
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
@@ -196,7 +200,7 @@ async fn a_wrong_path_is_told_the_right_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_web_page_of_another_origin_is_turned_away() {
-    let server = Server::start(1).await;
+    let server = common_server(1).await;
     for protocol in BOTH {
         let wire = Wire::open(&server.url, protocol).await;
         for (origin, status) in [

@@ -12,7 +12,7 @@ use rmcp::model::ProtocolVersion;
 use rmcp::service::PeerRequestOptions;
 use shared::calls::{CallRecord, State};
 use shared::client::{Client, tool_call};
-use support::{Server, in_time, steps};
+use support::{common_server, in_time, steps};
 use tokio::runtime::{Handle, Runtime};
 use tokio::time::sleep;
 
@@ -25,7 +25,7 @@ const SLACK: usize = 10;
 fn takes_no_more_after_1000_cancels(protocol: ProtocolVersion) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     Runtime::new().unwrap().block_on(async {
-        let server = Server::start(1).await;
+        let server = common_server(1).await;
         let client = Client::http(&server.url, protocol).await.unwrap();
         start_and_cancel(&client, 10).await;
         let before = taken();

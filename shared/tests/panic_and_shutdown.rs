@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rmcp::{tool, tool_router};
 use serde_json::json;
-use support::{BOTH, Server, Wire, text, within};
+use support::{BOTH, Hosted, Wire, common_server, text, within};
 
 #[derive(Clone)]
 struct Fragile;
@@ -27,7 +27,7 @@ impl Fragile {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_is_an_error_that_names_the_tool_and_the_next_call_is_served() {
-    let server = Server::of(Fragile).await;
+    let server = Hosted::start(Fragile).await;
     for protocol in BOTH {
         let wire = Wire::open(&server.url, protocol).await;
         let answer = wire.call(1, "shatter", &json!({})).await.answer().await;
@@ -41,7 +41,7 @@ async fn a_panic_is_an_error_that_names_the_tool_and_the_next_call_is_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_answers_all_callers_within_two_seconds() {
     let stop = Duration::from_secs(2);
-    let server = Server::start(100).await;
+    let server = common_server(100).await;
     let mut calls = Vec::new();
     for protocol in BOTH {
         let wire = Wire::open(&server.url, protocol).await;
@@ -58,7 +58,7 @@ async fn a_stop_answers_all_callers_within_two_seconds() {
             let answer = call.answer().await;
             assert_eq!(answer["error"]["message"], "the server is shutting down", "{answer}");
         }
-        server.hosted.await.unwrap().unwrap();
+        server.hosting.await.unwrap().unwrap();
     })
     .await;
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::calls::State;
 use shared::lesson::Protocol::{V2025, V2026};
-use support::{Server, Wire, assert_cancelled_once, assert_finished, find};
+use support::{Wire, assert_cancelled_once, assert_finished, common_server, find};
 use tokio::time::sleep;
 
 const NOTHING: [Value; 0] = [];
 
 /// A call of this id, cancelled at work, ends with one error, and the tool stops.
 async fn ends_with_one_error(id: Value) {
-    let server = Server::start(10).await;
+    let server = common_server(10).await;
     let wire = Wire::open(&server.url, V2025).await;
     let mut call = wire.work(id.clone(), 3000).await;
     call.progress(3).await;
@@ -42,7 +42,7 @@ async fn a_request_named_by_text_can_be_cancelled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_cancel_adds_nothing() {
-    let server = Server::start(10).await;
+    let server = common_server(10).await;
     let wire = Wire::open(&server.url, V2025).await;
     let listening = wire.listen(None).await;
     let mut call = wire.work(1, 3000).await;
@@ -56,7 +56,7 @@ async fn a_second_cancel_adds_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_reaches_only_its_own_session() {
-    let server = Server::start(10).await;
+    let server = common_server(10).await;
     let mine = Wire::open(&server.url, V2025).await;
     let other = Wire::open(&server.url, V2025).await;
     let mut call = mine.work(1, 30).await;
@@ -67,7 +67,7 @@ async fn a_cancel_reaches_only_its_own_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_of_a_finished_call_is_met_with_silence() {
-    let server = Server::start(1).await;
+    let server = common_server(1).await;
     let wire = Wire::open(&server.url, V2025).await;
     let listening = wire.listen(None).await;
     // `answer` has read the POST to its end: after that, only the GET stream could speak.
@@ -80,7 +80,7 @@ async fn a_cancel_of_a_finished_call_is_met_with_silence() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resumed_stream_gets_the_error_and_ends() {
-    let server = Server::start(10).await;
+    let server = common_server(10).await;
     let wire = Wire::open(&server.url, V2025).await;
     let mut call = wire.work(1, 3000).await;
     call.progress(2).await;
@@ -94,7 +94,7 @@ async fn a_resumed_stream_gets_the_error_and_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_cancelled_call_moves_to_the_get_stream() {
-    let server = Server::start(5).await;
+    let server = common_server(5).await;
     let wire = Wire::open(&server.url, V2025).await;
     let listening = wire.listen(None).await;
     for round in 0..30_u32 {
@@ -112,7 +112,7 @@ async fn nothing_of_a_cancelled_call_moves_to_the_get_stream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_session_takes_its_calls_with_it() {
-    let server = Server::start(10).await;
+    let server = common_server(10).await;
     let leaving = Wire::open(&server.url, V2025).await;
     let staying = Wire::open(&server.url, V2025).await;
     let mut call = leaving.work(1, 3000).await;
@@ -126,7 +126,7 @@ async fn a_deleted_session_takes_its_calls_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_2026_07_28_a_dropped_stream_stops_its_call_and_no_other() {
-    let server = Server::start(10).await;
+    let server = common_server(10).await;
     let wire = Wire::open(&server.url, V2026).await;
     let (mut dropped, mut sibling) = (wire.work(1, 3000).await, wire.work(2, 50).await);
     dropped.progress(2).await;
@@ -139,7 +139,7 @@ async fn on_2026_07_28_a_dropped_stream_stops_its_call_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_2026_07_28_nobody_can_cancel_the_call_of_another() {
-    let server = Server::start(10).await;
+    let server = common_server(10).await;
     let mine = Wire::open(&server.url, V2026).await;
     let mut call = mine.work(1, 30).await;
     call.progress(1).await;

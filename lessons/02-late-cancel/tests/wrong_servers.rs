@@ -1,22 +1,19 @@
 //! Two servers that only this lesson has reason to fear.
 
+#[path = "../../../shared/tests/support/hosted.rs"]
+mod hosted;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
+use hosted::{Hosted, setup};
 use late_cancel::tools::QuickServer;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, ListToolsResult, PaginatedRequestParams, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use shared::calls::Calls;
-use shared::dataset::DataFolder;
-use shared::hosting::{Door, Site, host};
 use shared::lesson::{Lesson, Protocol};
-use shared::server::Setup;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// Behaves until a tool has been called once, and then no more.
 #[derive(Clone)]
@@ -62,15 +59,9 @@ impl ServerHandler for Turncoat {
 
 /// How the story ends against a server that turns on the second call of that tool.
 async fn ending(turns_on: &'static str, protocol: Protocol) -> String {
-    let data = DataFolder::sample().unwrap();
-    let setup = Setup { data, calls: Calls::default(), tick: Duration::ZERO };
-    let server = Turncoat { server: QuickServer::new(setup), turns_on, calls: Arc::default() };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-    let shutdown = CancellationToken::new();
-    let _stop = shutdown.clone().drop_guard();
-    tokio::spawn(host(server, Site { door: Door::Http(listener), wrong: None, shutdown }));
-    let error = late_cancel::story(&Lesson::over_http(url, protocol)).await.unwrap_err();
+    let server = Turncoat { server: QuickServer::new(setup(0)), turns_on, calls: Arc::default() };
+    let server = Hosted::start(server).await;
+    let error = late_cancel::story(&Lesson::over_http(&server.url, protocol)).await.unwrap_err();
     format!("{error:#}")
 }
 

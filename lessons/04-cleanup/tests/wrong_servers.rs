@@ -1,20 +1,16 @@
 //! Servers that leak where they should not, and the other way round.
 
-use std::time::Duration;
+#[path = "../../../shared/tests/support/hosted.rs"]
+mod hosted;
 
 use cleanup::tools::ExportServer;
+use hosted::{Hosted, setup};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, ListToolsResult, PaginatedRequestParams, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use shared::calls::Calls;
-use shared::dataset::DataFolder;
-use shared::hosting::{Door, Site, host};
 use shared::lesson::{Lesson, Protocol};
-use shared::server::Setup;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// Does the work of one tool with another, or writes reports under their final name.
 #[derive(Clone)]
@@ -63,16 +59,9 @@ impl ServerHandler for Swapped {
 /// The story ends with that sentence, on both revisions.
 async fn ends_with(tool: &'static str, by: &'static str, sentence: &str) {
     for protocol in [Protocol::V2025, Protocol::V2026] {
-        let data = DataFolder::sample().unwrap();
-        let tick = Duration::from_millis(20);
-        let server = ExportServer::new(Setup { data, calls: Calls::default(), tick }).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-        let shutdown = CancellationToken::new();
-        let _stop = shutdown.clone().drop_guard();
-        let site = Site { door: Door::Http(listener), wrong: None, shutdown };
-        tokio::spawn(host(Swapped { server, tool, by }, site));
-        let error = cleanup::story(&Lesson::over_http(url, protocol)).await.unwrap_err();
+        let server = ExportServer::new(setup(20)).unwrap();
+        let server = Hosted::start(Swapped { server, tool, by }).await;
+        let error = cleanup::story(&Lesson::over_http(&server.url, protocol)).await.unwrap_err();
         let error = format!("{error:#}");
         assert!(error.contains(sentence), "{error}");
     }

@@ -1,33 +1,24 @@
 //! What the README warns of, held to be true.
 
+#[path = "../../../shared/tests/support/hosted.rs"]
+mod hosted;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cooperative::tools::WorkServer;
 use cooperative::work::Digest;
+use hosted::{Hosted, setup};
 use rmcp::model::ProtocolVersion;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use serde_json::{Value, json};
-use shared::calls::Calls;
 use shared::client::Client;
-use shared::dataset::DataFolder;
-use shared::hosting::{Door, Site, host};
-use shared::server::Setup;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;
 
 const DEADLINE: Duration = Duration::from_secs(10);
-
-/// Serves this server, and connects a client to it.
-async fn connected<S: rmcp::ServerHandler + Clone>(server: S) -> Client {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-    let shutdown = CancellationToken::new();
-    tokio::spawn(host(server, Site { door: Door::Http(listener), wrong: None, shutdown }));
-    Client::http(&url, ProtocolVersion::V_2025_11_25).await.unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_blocking_thread_cannot_be_aborted() {
@@ -65,7 +56,8 @@ impl Lender {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_fires_when_the_call_ends_too() {
     let (lender, mut tokens) = mpsc::unbounded_channel();
-    let client = connected(Lender(lender)).await;
+    let server = Hosted::start(Lender(lender)).await;
+    let client = Client::http(&server.url, ProtocolVersion::V_2025_11_25).await.unwrap();
     client.call("lend", Value::Null).await.unwrap();
     // Nobody has cancelled anything. Work that outlives its call would be stopped by this.
     let token = tokens.recv().await.unwrap();
@@ -74,9 +66,8 @@ async fn the_token_fires_when_the_call_ends_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tools_do_the_same_work() {
-    let data = DataFolder::sample().unwrap();
-    let setup = Setup { data, calls: Calls::default(), tick: Duration::ZERO };
-    let client = connected(cooperative::tools::WorkServer::new(setup)).await;
+    let server = Hosted::start(WorkServer::new(setup(0))).await;
+    let client = Client::http(&server.url, ProtocolVersion::V_2025_11_25).await.unwrap();
     let mut digests = Vec::new();
     for tool in ["awaits", "polls", "ignores"] {
         let result = client.call(tool, json!({ "passes": 2 })).await.unwrap();

@@ -1,9 +1,12 @@
 //! Servers whose tools are not what they say, or that hide what they left behind.
 
+#[path = "../../../shared/tests/support/hosted.rs"]
+mod hosted;
+
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use cooperative::tools::WorkServer;
+use hosted::{Hosted, setup};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, ListToolsResult, PaginatedRequestParams,
     ProtocolVersion, Tool,
@@ -11,15 +14,9 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
-use shared::calls::Calls;
 use shared::client::Client;
-use shared::dataset::DataFolder;
-use shared::hosting::{Door, Site, host};
 use shared::lesson::{Lesson, Protocol};
-use shared::server::Setup;
-use tokio::net::TcpListener;
 use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
 
 /// This lesson measures, so its plays take turns.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -73,17 +70,11 @@ async fn ends_with(
     sentence: &str,
 ) {
     let _turn = TURN.lock().await;
-    let data = DataFolder::sample().unwrap();
-    let server = WorkServer::new(Setup { data, calls: Calls::default(), tick: Duration::ZERO });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-    let shutdown = CancellationToken::new();
-    let _stop = shutdown.clone().drop_guard();
-    let site = Site { door: Door::Http(listener), wrong: None, shutdown };
-    tokio::spawn(host(Liar { server, hears, says }, site));
-    let lesson = Lesson::over_http(&url, Protocol::V2025);
+    let server = WorkServer::new(setup(0));
+    let server = Hosted::start(Liar { server, hears, says }).await;
+    let lesson = Lesson::over_http(&server.url, Protocol::V2025);
     let error = cooperative::story(&lesson).await.unwrap_err().to_string();
-    let client = Client::http(&url, ProtocolVersion::V_2025_11_25).await.unwrap();
+    let client = Client::http(&server.url, ProtocolVersion::V_2025_11_25).await.unwrap();
     client.call("sweep", Value::Null).await.unwrap();
     assert!(error.contains(sentence), "{error}");
 }

@@ -2,20 +2,19 @@
 //! no client library would, and sees what a library would hide.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+#[path = "hosted.rs"]
+mod hosted;
+
 use std::time::Duration;
 
+pub use hosted::{Hosted, setup};
+
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use rmcp::ServerHandler;
 use serde_json::{Value, json};
-use shared::calls::{CallList, CallRecord, Calls, State};
-use shared::dataset::DataFolder;
-use shared::hosting::{Door, Site, host};
+use shared::calls::{CallList, CallRecord, State};
 use shared::lesson::Protocol;
-use shared::server::{FileServer, Setup};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use shared::server::FileServer;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 pub const DEADLINE: Duration = Duration::from_secs(10);
 pub const BOTH: [Protocol; 2] = [Protocol::V2025, Protocol::V2026];
@@ -30,32 +29,9 @@ pub async fn within<T>(deadline: Duration, what: &str, wait: impl Future<Output 
     timeout(deadline, wait).await.unwrap_or_else(|_| panic!("{what}: not within {deadline:?}"))
 }
 
-pub struct Server {
-    pub url: String,
-    pub shutdown: CancellationToken,
-    pub hosted: JoinHandle<anyhow::Result<()>>,
-}
-
-impl Server {
-    /// The common server, over the sample files.
-    pub async fn start(tick: u64) -> Self {
-        Self::over(DataFolder::sample().unwrap(), tick).await
-    }
-
-    /// The common server, over these files; `tick` in milliseconds.
-    pub async fn over(data: DataFolder, tick: u64) -> Self {
-        let tick = Duration::from_millis(tick);
-        Self::of(FileServer::new(Setup { data, calls: Calls::default(), tick })).await
-    }
-
-    /// A server of the test's own.
-    pub async fn of<S: ServerHandler + Clone>(server: S) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-        let shutdown = CancellationToken::new();
-        let site = Site { door: Door::Http(listener), wrong: None, shutdown: shutdown.clone() };
-        Self { url, shutdown, hosted: tokio::spawn(host(server, site)) }
-    }
+/// The common server, over the sample files; `tick` in milliseconds.
+pub async fn common_server(tick: u64) -> Hosted {
+    Hosted::start(FileServer::new(setup(tick))).await
 }
 
 pub fn request(protocol: Protocol, id: &Value, method: &str, mut params: Value) -> Value {
