@@ -52,9 +52,11 @@ fn task<'a>(
     else {
         return Err(clap::Error::raw(ErrorKind::InvalidValue, "there is no such lesson"));
     };
-    let transport = said(&options.transport);
-    if !about.transports.contains(&options.transport) {
-        let why = format!("{} does not run on {transport}", about.name);
+    let (transport, protocol) = (options.transport, options.protocol);
+    let no_transport = (!about.transports.contains(&transport)).then(|| said(&transport));
+    let no_protocol = protocol.filter(|it| !about.protocols.contains(it)).map(|it| said(&it));
+    if let Some(missing) = no_transport.or(no_protocol) {
+        let why = format!("{} does not run on {missing}", about.name);
         return Err(clap::Error::raw(ErrorKind::InvalidValue, why));
     }
     let called = matches.subcommand().and_then(|(name, own)| {
@@ -100,9 +102,10 @@ pub(crate) struct Options {
     /// How client and server are connected
     #[arg(long, global = true, value_enum, default_value = "http")]
     pub(crate) transport: Transport,
-    /// The protocol revision that the client speaks (a server speaks both)
-    #[arg(long, global = true, value_enum, default_value = "2025-11-25")]
-    pub(crate) protocol: Protocol,
+    /// The protocol revision that the client speaks (a server speaks both) [default:
+    /// 2025-11-25, or the lesson's only one]
+    #[arg(long, global = true, value_enum)]
+    pub(crate) protocol: Option<Protocol>,
     /// Length of one step of the server's work, for example 50ms [default: 1s; the tour: 100ms]
     #[arg(long, global = true, value_parser = tick)]
     pub(crate) tick: Option<Duration>,

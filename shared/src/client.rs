@@ -72,8 +72,17 @@ pub fn tool_result(answer: ServerResult) -> anyhow::Result<CallToolResult> {
 impl Client {
     /// Connects to a server over Streamable HTTP.
     pub async fn http(url: &str, protocol: ProtocolVersion) -> anyhow::Result<Self> {
+        Self::http_as(ClientCapabilities::default(), url, protocol).await
+    }
+
+    /// Connects over Streamable HTTP, declaring these capabilities.
+    pub async fn http_as(
+        capabilities: ClientCapabilities,
+        url: &str,
+        protocol: ProtocolVersion,
+    ) -> anyhow::Result<Self> {
         let transport = StreamableHttpClientTransport::from_uri(url);
-        Self::connect(transport, protocol).await.map_err(|error| {
+        Self::connect(transport, capabilities, protocol).await.map_err(|error| {
             // What rmcp says begins with the types of its transport, in brackets.
             let why = error.to_string();
             let why = why.rsplit("] error: ").next().unwrap_or_default();
@@ -84,24 +93,32 @@ impl Client {
         })
     }
 
-    /// Starts a server as a child process and connects to its standard input and output.
-    pub async fn child(command: Command, protocol: ProtocolVersion) -> anyhow::Result<Self> {
+    /// Starts a server as a child process and connects to its standard input and output,
+    /// declaring these capabilities.
+    pub async fn child_as(
+        capabilities: ClientCapabilities,
+        command: Command,
+        protocol: ProtocolVersion,
+    ) -> anyhow::Result<Self> {
         let program = command.as_std().get_program().display().to_string();
         let transport =
             TokioChildProcess::new(command).with_context(|| format!("cannot start {program}"))?;
-        let connected = Self::connect(transport, protocol).await;
+        let connected = Self::connect(transport, capabilities, protocol).await;
         connected.with_context(|| format!("{program} does not speak MCP on its standard output"))
     }
 
-    async fn connect<T>(transport: T, protocol: ProtocolVersion) -> anyhow::Result<Self>
+    async fn connect<T>(
+        transport: T,
+        capabilities: ClientCapabilities,
+        protocol: ProtocolVersion,
+    ) -> anyhow::Result<Self>
     where
         T: Transport<RoleClient> + 'static,
     {
         let wire = Wire::default();
         let tapped = Tap::new(transport, wire.clone());
         let me = Implementation::new("mcp-cancellation-lessons", env!("CARGO_PKG_VERSION"));
-        let config = ClientConfig::new(ClientCapabilities::default(), me)
-            .with_protocol_version(protocol.clone());
+        let config = ClientConfig::new(capabilities, me).with_protocol_version(protocol.clone());
         // 2025-11-25 opens with the `initialize` handshake. 2026-07-28 has none: the client
         // may look around with `server/discover`, and every request speaks for itself.
         let lifecycle = if protocol == ProtocolVersion::V_2026_07_28 {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::bail;
 use clap::ValueEnum;
 use futures::future::BoxFuture;
-use rmcp::model::ProtocolVersion;
+use rmcp::model::{ClientCapabilities, ProtocolVersion};
 use tokio::process::Command;
 
 use crate::client::Client;
@@ -23,7 +23,7 @@ pub struct About {
     pub title: &'static str,
     /// The transports it runs on.
     pub transports: &'static [Transport],
-    /// The protocol revisions it runs on.
+    /// The protocol revisions it runs on; the first is the one it takes unasked.
     pub protocols: &'static [Protocol],
     /// Hosts the lesson's server.
     pub host: fn(Setup, Site) -> BoxFuture<'static, anyhow::Result<()>>,
@@ -92,16 +92,25 @@ impl Lesson {
 
     /// Connects a new client.
     pub async fn connect(&self) -> anyhow::Result<Client> {
-        let version = match self.protocol {
+        self.connect_as(ClientCapabilities::default(), self.protocol).await
+    }
+
+    /// Connects a new client that declares these capabilities and speaks this revision.
+    pub async fn connect_as(
+        &self,
+        capabilities: ClientCapabilities,
+        protocol: Protocol,
+    ) -> anyhow::Result<Client> {
+        let version = match protocol {
             Protocol::V2025 => ProtocolVersion::V_2025_11_25,
             Protocol::V2026 => ProtocolVersion::V_2026_07_28,
         };
         match &self.server {
-            Server::Url(url) => Client::http(url, version).await,
+            Server::Url(url) => Client::http_as(capabilities, url, version).await,
             Server::Child(arguments) => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(arguments);
-                Client::child(command, version).await
+                Client::child_as(capabilities, command, version).await
             }
         }
     }

@@ -99,7 +99,8 @@ async fn play(
     options: &Options,
     url: Option<String>,
 ) -> anyhow::Result<()> {
-    let Options { transport, protocol, .. } = *options;
+    let transport = options.transport;
+    let protocol = options.protocol.unwrap_or(about.protocols[0]);
     println!("🚀 {}: {}", about.name, about.title);
     println!("   {}, revision {}", said(&transport), said(&protocol));
     let shutdown = CancellationToken::new();

@@ -37,18 +37,18 @@ pub struct FileServer {
 
 /// Arguments of `process_large_file`.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
-struct ProcessArgs {
+pub struct ProcessArgs {
     /// A file of the data folder, for example `large_dataset.csv`.
-    filename: String,
+    pub filename: String,
     /// How many steps the work takes.
     #[serde(default)]
-    processing_time: Steps,
+    pub processing_time: Steps,
 }
 
 /// A number of steps, checked as it is read.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "serde_json::Value")]
-struct Steps(u32);
+pub struct Steps(pub u32);
 
 impl Default for Steps {
     fn default() -> Self {

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rmcp::model::ProtocolVersion;
+use rmcp::model::{ClientCapabilities, ProtocolVersion};
 use serde_json::json;
 use shared::client::Client;
 use shared::dataset::DataFolder;
@@ -197,7 +197,7 @@ async fn rmcp_row(how: &str, (transport, revision): Way) -> anyhow::Result<Strin
     } else {
         let mut child = tokio::process::Command::new(BASIC_CANCEL);
         child.args(["serve", "--transport", "stdio", "--tick", TICK]);
-        Client::child(child, version).await?
+        Client::child_as(ClientCapabilities::default(), child, version).await?
     };
     let caller = match how {
         "cancel by id" => two_ways::cancel_by_id(&client).await?,

@@ -41,7 +41,7 @@ pub enum Wrong {
     Muddled,
     /// Takes the id "2" in a cancel for the id 2.
     Lax,
-    /// Stops a call at a cancel that names none.
+    /// Stops a call, or a task, at a cancel that names no call that is open.
     Jumpy,
     /// Takes the Language Server Protocol's `$/cancelRequest` for a cancel.
     Lsp,

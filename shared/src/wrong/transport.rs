@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use rmcp::RoleServer;
 use rmcp::model::{
-    CallToolResult, CancelledNotification, CancelledNotificationParam, ClientNotification,
-    ContentBlock, GetMeta, JsonRpcMessage, ProgressNotification, ProgressNotificationParam,
-    ProgressToken, RequestId, ServerResult,
+    CallToolResult, CancelTaskParams, CancelTaskRequest, CancelledNotification,
+    CancelledNotificationParam, ClientNotification, ClientRequest, ContentBlock, GetMeta,
+    JsonRpcMessage, ProgressNotification, ProgressNotificationParam, ProgressToken, RequestId,
+    RequestMetaObject, ServerResult,
 };
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
@@ -25,12 +26,17 @@ pub struct FlawedTransport<T> {
     owed: Vec<TxJsonRpcMessage<RoleServer>>,
     /// Calls of which the server should no longer speak, and will.
     cancelled: Vec<ProgressToken>,
+    /// The tasks that requests became.
+    tasks: HashMap<RequestId, String>,
+    /// What the last request's client said of itself.
+    meta: RequestMetaObject,
 }
 
 impl<T> FlawedTransport<T> {
     /// Breaks the transport, if it is to be wrong.
     pub fn new(inner: T, wrong: Option<Wrong>) -> Self {
-        Self { inner, wrong, open: HashMap::new(), owed: Vec::new(), cancelled: Vec::new() }
+        let (open, owed, cancelled, tasks, meta) = Default::default();
+        Self { inner, wrong, open, owed, cancelled, tasks, meta }
     }
 }
 
@@ -43,6 +49,9 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for FlawedTransport<T> {
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
         if let JsonRpcMessage::Response(response) = &message {
             self.open.remove(&response.id);
+            if let ServerResult::CreateTaskResult(created) = &response.result {
+                self.tasks.insert(response.id.clone(), created.task.task_id.clone());
+            }
         }
         // What should not be said goes out before the next thing that may be said: so whoever
         // waits for that has been sent this.
@@ -73,6 +82,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for FlawedTransport<T> {
             JsonRpcMessage::Request(request) => {
                 let token = request.request.get_meta().get_progress_token();
                 self.open.insert(request.id.clone(), token);
+                self.meta = request.request.get_meta().clone();
             }
             JsonRpcMessage::Notification(notification) => {
                 let notification = &mut notification.notification;
@@ -81,6 +91,9 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for FlawedTransport<T> {
                 }
                 if let ClientNotification::CancelledNotification(cancel) = notification {
                     unhide(cancel);
+                    if let Some(cancel) = self.cancel_of_task(&cancel.params) {
+                        return Some(cancel);
+                    }
                     self.misread(&mut cancel.params.request_id);
                     self.talk(&cancel.params);
                 }
@@ -96,6 +109,18 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for FlawedTransport<T> {
 }
 
 impl<T: Transport<RoleServer>> FlawedTransport<T> {
+    /// Takes the cancel of a request for one of the task that the request became.
+    fn cancel_of_task(
+        &self,
+        cancel: &CancelledNotificationParam,
+    ) -> Option<RxJsonRpcMessage<RoleServer>> {
+        let request = cancel.request_id.as_ref().filter(|_| self.wrong == Some(Wrong::Jumpy))?;
+        let cancel = CancelTaskRequest::new(CancelTaskParams::new(self.tasks.get(request)?));
+        let mut cancel = ClientRequest::CancelTaskRequest(cancel);
+        *cancel.get_meta_mut() = self.meta.clone();
+        Some(JsonRpcMessage::request(cancel, RequestId::String("jumpy".into())))
+    }
+
     /// Takes the id of a cancel for another one.
     fn misread(&self, id: &mut Option<RequestId>) {
         match (self.wrong, &id) {
