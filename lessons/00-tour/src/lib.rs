@@ -3,11 +3,12 @@
 use shared::lesson::About;
 
 /// The lessons, in the order in which they build on one another.
-pub const LESSONS: [About; 6] = [
+pub const LESSONS: [About; 7] = [
     basic_cancel::LESSON,
     late_cancel::LESSON,
     concurrent_cancel::LESSON,
     cleanup::LESSON,
     cooperative::LESSON,
+    tasks::LESSON,
     on_the_wire::LESSON,
 ];

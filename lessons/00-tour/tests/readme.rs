@@ -136,6 +136,11 @@ fn the_output_shown_in_lesson_5() {
 }
 
 #[test]
+fn the_output_shown_in_lesson_7() {
+    shows_real_output("lessons/07-tasks/README.md", 2);
+}
+
+#[test]
 fn the_output_shown_in_lesson_8() {
     shows_real_output("lessons/08-on-the-wire/README.md", 3);
 }
@@ -183,11 +188,16 @@ fn run(command: &str) -> String {
 fn masked(line: &str) -> String {
     let kind = |c: char| match c {
         '0'..='9' => '0',
-        '█' | '■' | '●' | '✂' => '█',
+        '█' | '░' | '■' | '●' | '✂' => '█',
         c => c,
     };
     let mut masked = String::new();
-    let line = line.split_once("Mcp-Session-Id:").map_or(line, |_| "Mcp-Session-Id");
+    // Ids that a server makes up.
+    for id in ["Mcp-Session-Id:", "task id:"] {
+        if line.contains(id) {
+            return id.to_owned();
+        }
+    }
     for c in line.chars().map(kind) {
         if !(matches!(c, '0' | '█' | ' ') && masked.ends_with(c)) {
             masked.push(c);
