@@ -11,7 +11,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,16 +53,18 @@ fn play(scenario: &str, url: &str) -> BTreeMap<String, String> {
     checks.iter().map(|check| (text(&check["id"]), outcome(check).trim().to_owned())).collect()
 }
 
-/// The lesson's program, serving.
-struct Program(Child);
+/// The lesson's program, serving. What it prints must have somewhere to go.
+struct Program(Child, BufReader<ChildStdout>);
 
 impl Program {
     fn start() -> (Self, String) {
         let mut program = Command::new(env!("CARGO_BIN_EXE_tasks"));
         program.args(["serve", "--addr", "127.0.0.1:0", "--tick", "50ms"]).stdout(Stdio::piped());
-        let mut program = Self(program.spawn().unwrap());
+        let mut program = program.spawn().unwrap();
+        let output = BufReader::new(program.stdout.take().unwrap());
+        let mut program = Self(program, output);
         let mut line = String::new();
-        BufReader::new(program.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        program.1.read_line(&mut line).unwrap();
         let url = line.split_whitespace().last().unwrap().to_owned();
         (program, url)
     }
