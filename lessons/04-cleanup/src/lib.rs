@@ -66,7 +66,7 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
         // 2. A call that is left alone. While it works, it holds all it needs, and the report
         //    is not to be seen under its name. When it is done, the report is there, whole.
         println!("🧹 {tool}");
-        let (handle, _) = start(&client, tool, "report", 2.0).await?;
+        let (handle, _) = start(&client, tool, "report", 1.0).await?;
         let held = inventory(&client).await?;
         println!("   at work:      {}", said(&held));
         let [(unfinished, some)] = &held.files[..] else { bail!("{tool} writes {:?}", held.files) };

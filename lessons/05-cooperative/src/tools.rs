@@ -138,17 +138,18 @@ impl WorkServer {
         // measures it.
         let stop = ctx.ct.clone();
         let worked = spawn_blocking(move || {
-            let _permit = permit;
             let mut work = Work::default();
             let began = thread_cpu_us();
             let told = |row: u64| every > 0 && row.is_multiple_of(every) && stop.is_cancelled();
             for _ in 0..passes {
                 if !work.file(&path, |row| !told(row))? {
+                    drop(permit);
                     call.end(State::Cancelled);
                     return Ok(None);
                 }
                 call.step_done();
             }
+            drop(permit);
             call.end(State::Finished);
             anyhow::Ok(Some(work.digest(Some(thread_cpu_us() - began))))
         });
@@ -203,27 +204,30 @@ impl WorkServer {
         let path = self.setup.data.find(FILE)?;
         let permit = self.try_thread()?;
         let call = self.setup.calls.start("ignores", passes, &ctx);
-        let mut worked = spawn_blocking(move || {
-            // The permit lives as long as the thread works, not as long as somebody waits.
-            let _permit = permit;
+        let mut working = spawn_blocking(move || {
             let mut work = Work::default();
             for _ in 0..passes {
                 work.file(&path, |_| true)?;
                 call.step_done();
             }
-            call.end(State::Finished);
-            anyhow::Ok(work.digest(None))
+            // The permit is given back when the thread is done, not when nobody waits any more.
+            drop(permit);
+            anyhow::Ok((call, work.digest(None)))
         });
-        tokio::select! {
-            worked = &mut worked => return Ok(Json(worked.map_err(text)?.map_err(text)?)),
-            () = ctx.ct.cancelled() => {}
-        }
-        // Nothing here can stop that thread. What is left is to say so, and not to return: the
-        // call has not ended, and who asks must see that.
-        self.left().not_stopping.push(ctx.id.clone());
-        let worked = worked.await;
-        self.left().not_stopping.retain(|id| *id != ctx.id);
-        Ok(Json(worked.map_err(text)?.map_err(text)?))
+        let worked = tokio::select! {
+            worked = &mut working => worked,
+            () = ctx.ct.cancelled() => {
+                // Nothing here can stop that thread. What is left is to say so, and not to
+                // return: the call has not ended, and who asks must see that.
+                self.left().not_stopping.push(ctx.id.clone());
+                let worked = working.await;
+                self.left().not_stopping.retain(|id| *id != ctx.id);
+                worked
+            }
+        };
+        let (call, digest) = worked.map_err(text)?.map_err(text)?;
+        call.end(State::Finished);
+        Ok(Json(digest))
     }
 
     /// Tells what is still at work: threads, and processes.
