@@ -170,11 +170,11 @@ async fn notices_looks_that_cost_too_much() {
 async fn notices_that_looking_rarely_delays_nothing() {
     let hears = |request: &mut CallToolRequestParams| {
         let every = request.arguments.as_mut().and_then(|arguments| arguments.get_mut("every"));
-        if let Some(every) = every.filter(|every| **every == 500_000) {
+        if let Some(every) = every.filter(|every| **every == 1_000_000) {
             *every = json!(1000);
         }
     };
-    ends_with(hears, honest, "looking every 500000 rows did not delay the stop").await;
+    ends_with(hears, honest, "looking every 1000000 rows did not delay the stop").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
