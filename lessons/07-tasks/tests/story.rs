@@ -16,7 +16,7 @@ fn play(arguments: &str) -> Assert {
 }
 
 fn passes(way: &str) {
-    play(&format!("{way} --tick 100ms")).success().stdout(contains("every claim held"));
+    play(&format!("{way} --tick 200ms")).success().stdout(contains("every claim held"));
 }
 
 fn fails(way: &str, options: &str, sentence: &str) {
@@ -54,5 +54,5 @@ fn notices_a_server_that_acknowledges_and_does_not_stop() {
 #[test]
 fn notices_a_task_that_is_stopped_by_the_cancel_of_its_request() {
     let sentence = "notifications/cancelled for its request stopped the task";
-    fails(STDIO, "--tick 100ms --wrong jumpy", sentence);
+    fails(STDIO, "--tick 500ms --wrong jumpy", sentence);
 }
