@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use rmcp::model::ClientCapabilities;
 use serde_json::{Value, json};
 use shared::lesson::{Lesson, Protocol};
-use support::{DEADLINE, Server, TICK, Wire};
+use support::{DEADLINE, TICK, Wire, serve};
 use tasks::client::{Cancelled, TaskEnd, cancel_task, get_task, get_task_result};
 use tokio::time::{sleep, timeout};
 
@@ -17,7 +17,7 @@ const METHODS: [&str; 3] = ["tasks/get", "tasks/update", "tasks/cancel"];
 
 /// Every method refuses these parameters with -32602 and a sentence that has this in it.
 async fn refuses(params: Value, sentence: &str) {
-    let server = Server::start(4, LONG).await;
+    let server = serve(4, LONG).await;
     let wire = Wire::to(&server);
     let running = wire.start(3000).await;
     for method in METHODS {
@@ -63,7 +63,7 @@ async fn a_missing_task_id_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_cannot_be_read_are_refused() {
-    let server = Server::start(4, LONG).await;
+    let server = serve(4, LONG).await;
     let wire = Wire::to(&server);
     let params = json!({ "taskId": wire.start(1).await, "inputResponses": 5 });
     let (code, message) = wire.error("tasks/update", params).await;
@@ -72,7 +72,7 @@ async fn answers_that_cannot_be_read_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_that_names_another_task_is_refused() {
-    let server = Server::start(4, LONG).await;
+    let server = serve(4, LONG).await;
     let wire = Wire::to(&server);
     let id = wire.start(3000).await;
     let (status, answer) =
@@ -84,7 +84,7 @@ async fn a_header_that_names_another_task_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_declare_the_extension_may_not_touch_a_task() {
-    let server = Server::start(4, LONG).await;
+    let server = serve(4, LONG).await;
     let id = Wire::to(&server).start(3000).await;
     for method in METHODS {
         let params = json!({ "taskId": id, "inputResponses": {} });
@@ -98,7 +98,7 @@ async fn a_client_that_does_not_declare_the_extension_may_not_touch_a_task() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_argument_is_refused_at_once_and_makes_no_task() {
-    let server = Server::start(1, LONG).await;
+    let server = serve(1, LONG).await;
     let wire = Wire::to(&server);
     for (arguments, sentence) in [
         (json!({ "filename": "missing.csv" }), "must be one of"),
@@ -116,7 +116,7 @@ async fn a_bad_argument_is_refused_at_once_and_makes_no_task() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_store_is_a_clear_error_and_clients_without_tasks_are_served() {
-    let server = Server::start(2, LONG).await;
+    let server = serve(2, LONG).await;
     let wire = Wire::to(&server);
     let (first, _second) = (wire.start(3000).await, wire.start(3000).await);
     let refused = wire.call("process_large_file", json!({ "filename": "part_0.csv" })).await;
@@ -134,7 +134,7 @@ async fn a_full_store_is_a_clear_error_and_clients_without_tasks_are_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_expires_under_its_poller_fails_and_is_then_forgotten() {
-    let server = Server::start(1, Duration::from_secs(1)).await;
+    let server = serve(1, Duration::from_secs(1)).await;
     let wire = Wire::to(&server);
     let id = wire.start(3000).await;
     let ended = wire.ended(&id).await;
@@ -161,7 +161,7 @@ async fn a_task_that_expires_under_its_poller_fails_and_is_then_forgotten() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_is_told_that_its_task_expired_and_then_that_nobody_knows_it() {
-    let server = Server::start(1, Duration::from_secs(1)).await;
+    let server = serve(1, Duration::from_secs(1)).await;
     let id = Wire::to(&server).start(3000).await;
     let lesson = Lesson::over_http(&server.url, Protocol::V2026);
     let declared = ClientCapabilities::builder().enable_tasks().build();

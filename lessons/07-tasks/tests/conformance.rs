@@ -24,7 +24,7 @@ use rmcp::service::RequestContext;
 use rmcp::task_manager::TaskExit;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
-use support::{Server, TICK};
+use support::{TICK, serve_as};
 use tasks::store::Limits;
 use tasks::tools::TaskServer;
 use tasks::work::Caller;
@@ -107,7 +107,7 @@ fn conformance_of_what_needs_no_special_tools() {
 #[ignore = "needs the conformance tool: MCP_CONFORMANCE, see .ci/run"]
 async fn conformance_of_the_server_with_the_tools_that_are_asked_for() {
     let limits = Limits { tasks: 64, ttl: Duration::from_secs(300), poll_interval: TICK };
-    let server = Server::of(limits, |server| Fixtures { server }).await;
+    let server = serve_as(limits, |server| Fixtures { server }).await;
     for (scenario, checks) in [
         ("tasks-lifecycle", 9),
         ("tasks-capability-negotiation", 5),

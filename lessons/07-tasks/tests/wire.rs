@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{Server, TICK, Wire};
+use support::{TICK, Wire, serve};
 use tokio::time::sleep;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ fn lasting(mut task: Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn start_get_cancel_get_again_cancel_once_more() {
-    let server = Server::start(4, LONG).await;
+    let server = serve(4, LONG).await;
     let wire = Wire::to(&server);
     let work = json!({ "filename": "part_0.csv", "processing_time": 3000 });
 
@@ -60,7 +60,7 @@ async fn start_get_cancel_get_again_cancel_once_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_completed_task_carries_the_result_of_the_call() {
-    let server = Server::start(4, LONG).await;
+    let server = serve(4, LONG).await;
     let id = Wire::to(&server).start(2).await;
     let ended = Wire::to(&server).ended(&id).await;
     assert_eq!(ended["status"], "completed");
@@ -71,7 +71,7 @@ async fn a_completed_task_carries_the_result_of_the_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_task_carries_the_error_of_the_call() {
-    let server = Server::start(4, LONG).await;
+    let server = serve(4, LONG).await;
     let wire = Wire::to(&server);
     let created = wire.call("crash", json!({})).await;
     let ended = wire.ended(created["taskId"].as_str().unwrap()).await;
@@ -82,7 +82,7 @@ async fn a_failed_task_carries_the_error_of_the_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_says_that_it_has_the_extension() {
-    let server = Server::start(4, LONG).await;
+    let server = serve(4, LONG).await;
     let found = Wire::plain(&server).result("server/discover", json!({})).await;
     let extensions = json!({ "io.modelcontextprotocol/tasks": {} });
     assert_eq!(found["capabilities"]["extensions"], extensions);
@@ -92,7 +92,7 @@ async fn the_server_says_that_it_has_the_extension() {
 /// gets what every notification gets, 202, and the task goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_posted_cancel_of_the_request_leaves_the_task_alone() {
-    let server = Server::start(4, LONG).await;
+    let server = serve(4, LONG).await;
     let wire = Wire::to(&server);
     let id = wire.start(3000).await;
     let cancel = json!({ "requestId": 1, "reason": "a test" });
@@ -110,7 +110,7 @@ async fn a_posted_cancel_of_the_request_leaves_the_task_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_methods_of_2025_11_25_are_gone() {
-    let server = Server::start(4, LONG).await;
+    let server = serve(4, LONG).await;
     let wire = Wire::to(&server);
     let id = wire.start(1).await;
     for method in ["tasks/result", "tasks/list"] {

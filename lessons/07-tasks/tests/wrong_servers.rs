@@ -1,9 +1,13 @@
 //! Servers that are wrong about tasks, in the ways that only this lesson has reason to fear.
 
+#[path = "../../../shared/tests/support/hosted.rs"]
+mod hosted;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hosted::{Hosted, setup};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, ClientCapabilities,
     DetailedTask, GetTaskParams, GetTaskResult, ListToolsResult, PaginatedRequestParams,
@@ -12,13 +16,9 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
-use shared::calls::Calls;
-use shared::dataset::DataFolder;
-use shared::hosting::{Door, Site, host};
 use shared::lesson::{Lesson, Protocol};
 use shared::server::Setup;
 use tasks::tools::TaskServer;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// What is wrong with the server.
@@ -220,15 +220,9 @@ async fn notices(flaw: Flaw, sentence: &str) {
 }
 
 async fn notices_at(tick: Duration, flaw: Flaw, sentence: &str) {
-    let setup = Setup { data: DataFolder::sample().unwrap(), calls: Calls::default(), tick };
-    let shutdown = CancellationToken::new();
-    let _stop = shutdown.clone().drop_guard();
-    let server = TaskServer::new(setup, shutdown.clone()).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-    let site = Site { door: Door::Http(listener), wrong: None, shutdown };
-    tokio::spawn(host(Flawed { server, flaw, tasks: Arc::default() }, site));
-    let error = tasks::story(&Lesson::over_http(url, Protocol::V2026)).await.unwrap_err();
+    let server = TaskServer::new(Setup { tick, ..setup(0) }, CancellationToken::new()).unwrap();
+    let server = Hosted::start(Flawed { server, flaw, tasks: Arc::default() }).await;
+    let error = tasks::story(&Lesson::over_http(&server.url, Protocol::V2026)).await.unwrap_err();
     let error = format!("{error:#}");
     assert!(error.contains(sentence), "{error}");
 }

@@ -1,51 +1,37 @@
 //! A task server on a real socket, and a client that has never heard of rmcp: JSON over HTTP.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+#[path = "../../../../shared/tests/support/hosted.rs"]
+mod hosted;
+
 use std::time::Duration;
 
+pub use hosted::{Hosted, setup};
 use reqwest::{Response, StatusCode};
 use rmcp::ServerHandler;
 use serde_json::{Value, json};
-use shared::calls::Calls;
-use shared::dataset::DataFolder;
-use shared::hosting::{Door, Site, host};
 use shared::server::Setup;
 use tasks::store::Limits;
 use tasks::tools::TaskServer;
-use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 pub const DEADLINE: Duration = Duration::from_secs(10);
 pub const TICK: Duration = Duration::from_millis(50);
 
-/// A server, for as long as this lives.
-pub struct Server {
-    pub url: String,
-    _stop: DropGuard,
+/// The lesson's server, with these limits.
+pub async fn serve(tasks: usize, ttl: Duration) -> Hosted {
+    serve_as(Limits { tasks, ttl, poll_interval: TICK }, |server| server).await
 }
 
-impl Server {
-    /// The lesson's server, with these limits.
-    pub async fn start(tasks: usize, ttl: Duration) -> Self {
-        Self::of(Limits { tasks, ttl, poll_interval: TICK }, |server| server).await
-    }
-
-    /// What this makes of the lesson's server.
-    pub async fn of<S>(limits: Limits, make: impl FnOnce(TaskServer) -> S) -> Self
-    where
-        S: ServerHandler + Clone,
-    {
-        let data = DataFolder::sample().unwrap();
-        let setup = Setup { data, calls: Calls::default(), tick: TICK };
-        let shutdown = CancellationToken::new();
-        let server = TaskServer::with_limits(setup, limits, shutdown.clone()).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-        let site = Site { door: Door::Http(listener), wrong: None, shutdown: shutdown.clone() };
-        tokio::spawn(host(make(server), site));
-        Self { url, _stop: shutdown.drop_guard() }
-    }
+/// What this makes of the lesson's server.
+pub async fn serve_as<S>(limits: Limits, make: impl FnOnce(TaskServer) -> S) -> Hosted
+where
+    S: ServerHandler + Clone,
+{
+    let stop = CancellationToken::new();
+    let server = TaskServer::with_limits(Setup { tick: TICK, ..setup(0) }, limits, stop).unwrap();
+    Hosted::start(make(server)).await
 }
 
 /// A client of 2026-07-28.
@@ -58,13 +44,13 @@ pub struct Wire {
 impl Wire {
     /// A client that declares the extension, with every request: there is nothing else to
     /// declare it with.
-    pub fn to(server: &Server) -> Self {
+    pub fn to(server: &Hosted) -> Self {
         let capabilities = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
         Self { http: reqwest::Client::new(), url: server.url.clone(), capabilities }
     }
 
     /// A client that declares nothing.
-    pub fn plain(server: &Server) -> Self {
+    pub fn plain(server: &Hosted) -> Self {
         Self { capabilities: json!({}), ..Self::to(server) }
     }
 
