@@ -64,9 +64,6 @@ fn task<'a>(
     });
     if let Some((chapter, own)) = called {
         let ChapterArgs { url } = ChapterArgs::from_arg_matches(own)?;
-        if url.is_some() {
-            options.are_the_clients()?;
-        }
         return Ok((options, Task::Play { about, story: chapter.story, url }));
     }
     let task = match Cli::from_arg_matches(matches)?.command {

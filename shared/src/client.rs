@@ -5,13 +5,13 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use rmcp::RoleClient;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
     ClientRequest, Implementation, ProgressToken, ProtocolVersion, RequestId, ServerResult,
 };
 use rmcp::service::{ClientLifecycleMode, ClientServiceExt, PeerRequestOptions, RunningService};
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess, Transport};
-use rmcp::{Peer, RoleClient};
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
@@ -24,7 +24,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a cancelled call may take to stop.
 pub const PROMPT: Duration = Duration::from_secs(1);
 
-/// A connected client. Derefs to rmcp's [`Peer`], so a lesson calls rmcp itself.
+/// A connected client. Derefs to rmcp's [`RunningService`], so a lesson calls rmcp itself.
 #[derive(Debug)]
 pub struct Client {
     service: RunningService<RoleClient, ClientConfig>,
@@ -32,10 +32,10 @@ pub struct Client {
 }
 
 impl Deref for Client {
-    type Target = Peer<RoleClient>;
+    type Target = RunningService<RoleClient, ClientConfig>;
 
     fn deref(&self) -> &Self::Target {
-        self.service.peer()
+        &self.service
     }
 }
 
@@ -97,9 +97,13 @@ impl Client {
     /// declaring these capabilities.
     pub async fn child_as(
         capabilities: ClientCapabilities,
-        command: Command,
+        mut command: Command,
         protocol: ProtocolVersion,
     ) -> anyhow::Result<Self> {
+        // A terminal sends Ctrl-C to its whole foreground group. It is meant for the client,
+        // and a server that ends at the same moment leaves nobody to ask.
+        #[cfg(unix)]
+        command.process_group(0);
         let program = command.as_std().get_program().display().to_string();
         let transport =
             TokioChildProcess::new(command).with_context(|| format!("cannot start {program}"))?;

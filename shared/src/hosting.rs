@@ -145,7 +145,12 @@ where
         .await;
     };
     tokio::select! {
-        quit = serving.waiting() => { quit?; }
+        quit = serving.waiting() => {
+            quit?;
+            // What still ran has been cancelled now that the input has ended. It may clean up
+            // before the process goes.
+            let _ = timeout(STOP, running.wait()).await;
+        }
         () = stop => connection.cancel(),
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! What a lesson is, and what its story is played with.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::ValueEnum;
@@ -11,6 +12,10 @@ use tokio::process::Command;
 use crate::client::Client;
 use crate::hosting::Site;
 use crate::server::Setup;
+use crate::wrong::Wrong;
+
+/// The length of a step, unless the command line says otherwise.
+pub const DEFAULT_TICK: Duration = Duration::from_secs(1);
 
 /// A lesson, as the command line and the tour know it.
 #[derive(Clone, Copy)]
@@ -54,6 +59,12 @@ pub struct Lesson {
     pub transport: Transport,
     /// The protocol revision in use.
     pub protocol: Protocol,
+    /// The length of one step of the server's work.
+    pub tick: Duration,
+    /// What is wrong with the server, if it is wrong on purpose.
+    pub wrong: Option<Wrong>,
+    /// The options that a further process of this program is started with.
+    pub(crate) options: Vec<OsString>,
     pub(crate) server: Server,
 }
 
@@ -61,7 +72,7 @@ pub struct Lesson {
 #[derive(Debug)]
 pub(crate) enum Server {
     Url(String),
-    Child(Vec<OsString>),
+    Child,
 }
 
 /// How messages travel.
@@ -87,7 +98,14 @@ pub enum Protocol {
 impl Lesson {
     /// A lesson against a server that runs already, over HTTP.
     pub fn over_http(url: impl Into<String>, protocol: Protocol) -> Self {
-        Self { transport: Transport::Http, protocol, server: Server::Url(url.into()) }
+        Self {
+            transport: Transport::Http,
+            protocol,
+            tick: DEFAULT_TICK,
+            wrong: None,
+            options: Vec::new(),
+            server: Server::Url(url.into()),
+        }
     }
 
     /// Connects a new client.
@@ -107,19 +125,26 @@ impl Lesson {
         };
         match &self.server {
             Server::Url(url) => Client::http_as(capabilities, url, version).await,
-            Server::Child(arguments) => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.args(arguments);
-                Client::child_as(capabilities, command, version).await
+            Server::Child => {
+                let serve = self.program(&["serve", "--transport", "stdio"])?;
+                Client::child_as(capabilities, serve, version).await
             }
         }
+    }
+
+    /// This program once more, with the options of this run: as a server, or with a chapter.
+    pub fn program(&self, arguments: &[&str]) -> anyhow::Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        // An option among the arguments comes later, and counts.
+        command.args(&self.options).args(arguments);
+        Ok(command)
     }
 
     /// The server's MCP endpoint, for a lesson that brings a client of its own.
     pub fn url(&self) -> anyhow::Result<&str> {
         match &self.server {
             Server::Url(url) => Ok(url),
-            Server::Child(_) => bail!("on stdio there is no URL"),
+            Server::Child => bail!("on stdio there is no URL"),
         }
     }
 

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use rmcp::model::RequestId;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::calls::{CallRecord, Calls, State};
+use crate::calls::{CallRecord, State};
 
 const BAR: usize = 10;
 const LINE: usize = 40;
@@ -70,12 +71,11 @@ pub fn timeline(calls: &[CallRecord], cancels: &[(RequestId, DateTime<Utc>)]) ->
 }
 
 /// Prints the news of a serving terminal, for as long as it serves.
-pub async fn watch(calls: Calls) {
-    let mut changes = calls.watch();
+pub async fn watch(mut changes: Receiver<CallRecord>, print: fn(String)) {
     loop {
         match changes.recv().await {
-            Ok(call) => println!("{}", news(&call)),
-            Err(RecvError::Lagged(missed)) => println!("   … {missed} lines not shown"),
+            Ok(call) => print(news(&call)),
+            Err(RecvError::Lagged(missed)) => print(format!("   … {missed} lines not shown")),
             Err(RecvError::Closed) => return,
         }
     }

@@ -8,18 +8,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, ensure};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::calls::Calls;
 use crate::cli::{self, Options, Task, said};
 use crate::dataset::DataFolder;
 use crate::hosting::{Door, Site};
-use crate::lesson::{About, Lesson, Server, Story, Transport};
+use crate::lesson::{About, DEFAULT_TICK, Lesson, Server, Story, Transport};
 use crate::narrate;
 use crate::server::Setup;
 
 /// The last lesson of the tour.
 const TOUR_ENDS: u32 = 4;
+/// How long a server that has ended may take to print what it has to say.
+const LAST_NEWS: Duration = Duration::from_millis(100);
 
 /// The whole of a lesson's `main`: reads the command line and does what it says. Given
 /// several lessons it plays the first ones, one after the other.
@@ -99,7 +102,7 @@ async fn play(
     options: &Options,
     url: Option<String>,
 ) -> anyhow::Result<()> {
-    let transport = options.transport;
+    let Options { transport, wrong, .. } = *options;
     let protocol = options.protocol.unwrap_or(about.protocols[0]);
     println!("🚀 {}: {}", about.name, about.title);
     println!("   {}, revision {}", said(&transport), said(&protocol));
@@ -109,17 +112,20 @@ async fn play(
         (None, Transport::Http) => {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let url = format!("http://{}/mcp", listener.local_addr()?);
-            let site = Site {
-                door: Door::Http(listener),
-                wrong: options.wrong,
-                shutdown: shutdown.clone(),
-            };
+            let site = Site { door: Door::Http(listener), wrong, shutdown: shutdown.clone() };
             let hosting = (about.host)(setup(options, None)?, site);
             (Server::Url(url), Some(tokio::spawn(hosting)))
         }
-        (None, Transport::Stdio) => (Server::Child(child_arguments(about, options)), None),
+        (None, Transport::Stdio) => (Server::Child, None),
     };
-    let lesson = Lesson { transport, protocol, server };
+    let lesson = Lesson {
+        transport,
+        protocol,
+        tick: options.tick.unwrap_or(DEFAULT_TICK),
+        wrong,
+        options: passed_on(about, options),
+        server,
+    };
     let played = tokio::select! {
         played = story(&lesson) => played.with_context(|| format!("{} failed", about.name)),
         () = stop_signal(), if hosted.is_some() => Err(anyhow!("{} was interrupted", about.name)),
@@ -130,7 +136,7 @@ async fn play(
         hosted.await??;
     }
     played?;
-    match options.wrong {
+    match wrong {
         None => println!("✅ {}: every claim held", about.name),
         Some(wrong) => {
             let (name, wrong) = (about.name, said(&wrong));
@@ -142,10 +148,14 @@ async fn play(
     Ok(())
 }
 
-/// The arguments that make this same program the server of a stdio run.
-fn child_arguments(about: &About, options: &Options) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> =
-        ["serve", "--transport", "stdio", "--lesson", about.name].map(OsString::from).to_vec();
+/// The options of this run that another process of this program is to have too.
+fn passed_on(about: &About, options: &Options) -> Vec<OsString> {
+    let transport = said(&options.transport);
+    let given = ["--lesson", about.name, "--transport", &transport];
+    let mut arguments = given.map(OsString::from).to_vec();
+    if let Some(protocol) = options.protocol {
+        arguments.extend(["--protocol".into(), said(&protocol).into()]);
+    }
     if let Some(tick) = options.tick {
         arguments.extend(["--tick".into(), humantime::format_duration(tick).to_string().into()]);
     }
@@ -166,8 +176,12 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let setup = setup(options, data)?;
     let shutdown = CancellationToken::new();
-    let door = match options.transport {
-        Transport::Stdio => Door::Stdio,
+    let (door, news) = match options.transport {
+        Transport::Stdio => {
+            // Standard output belongs to the protocol.
+            let watch = narrate::watch(setup.calls.watch(), |line| eprintln!("{line}"));
+            (Door::Stdio, (options.verbose > 0).then(|| tokio::spawn(watch)))
+        }
         Transport::Http => {
             let listener = TcpListener::bind(addr).await.with_context(|| {
                 format!("cannot listen on {addr}; --addr 127.0.0.1:0 takes a free port")
@@ -175,8 +189,8 @@ async fn serve(
             let addr = listener.local_addr()?;
             println!("📡 {} serves MCP at http://{addr}/mcp", about.name);
             println!("   revisions 2025-11-25 and 2026-07-28; Ctrl-C stops it");
-            tokio::spawn(narrate::watch(setup.calls.clone()));
-            Door::Http(listener)
+            tokio::spawn(narrate::watch(setup.calls.watch(), |line| println!("{line}")));
+            (Door::Http(listener), None)
         }
     };
     tokio::spawn({
@@ -191,6 +205,10 @@ async fn serve(
     if options.transport == Transport::Http {
         println!("👋 stopped");
     }
+    if let Some(news) = news {
+        // The list of calls went with the server: the news end with the last line of it.
+        let _ = timeout(LAST_NEWS, news).await;
+    }
     Ok(())
 }
 
@@ -200,7 +218,7 @@ fn setup(options: &Options, data: Option<PathBuf>) -> anyhow::Result<Setup> {
             .with_context(|| format!("cannot serve files from {}", folder.display()))?,
         None => DataFolder::sample().context("cannot write the sample files")?,
     };
-    let tick = options.tick.unwrap_or(Duration::from_secs(1));
+    let tick = options.tick.unwrap_or(DEFAULT_TICK);
     Ok(Setup { data, calls: Calls::default(), tick })
 }
 

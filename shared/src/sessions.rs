@@ -1,6 +1,6 @@
 //! rmcp's sessions for HTTP 2025-11-25, with a say in how a cancelled call ends.
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use rmcp::model::{ClientJsonRpcMessage, ClientNotification, JsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::local::{
     LocalSessionManager, LocalSessionManagerError,
@@ -10,7 +10,7 @@ use rmcp::transport::streamable_http_server::session::{
 };
 
 use crate::terminate::{CancelAware, Hidden};
-use crate::wrong::{FlawedTransport, Wrong};
+use crate::wrong::{FlawedTransport, HangUp, Wrong};
 
 /// rmcp's sessions for HTTP 2025-11-25, each with a [`CancelAware`] transport.
 ///
@@ -77,7 +77,18 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        self.inner.create_stream(id, message).await
+        let hang_up = match (self.wrong, &message) {
+            (Some(Wrong::Hasty), JsonRpcMessage::Request(request)) => {
+                let session = self.inner.sessions.read().await.get(id).cloned();
+                session.map(|session| HangUp { session, id: request.id.clone() })
+            }
+            _ => None,
+        };
+        let stream = self.inner.create_stream(id, message).await?;
+        // The stream owns it, and drops it when it is dropped itself.
+        Ok(stream.inspect(move |_| {
+            let _ = &hang_up;
+        }))
     }
 
     async fn create_standalone_stream(

@@ -13,6 +13,7 @@ use clap::ValueEnum;
 
 pub use server::FlawedServer;
 pub use transport::FlawedTransport;
+pub(crate) use transport::HangUp;
 
 /// What is wrong with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,6 +44,10 @@ pub enum Wrong {
     Lax,
     /// Stops a call, or a task, at a cancel that names no call that is open.
     Jumpy,
+    /// Takes a lost connection for a cancel, on HTTP 2025-11-25 too.
+    Hasty,
+    /// Notices late that its client is gone (stdio).
+    Lingering,
     /// Takes the Language Server Protocol's `$/cancelRequest` for a cancel.
     Lsp,
 }

@@ -5,15 +5,20 @@ use std::collections::HashMap;
 use rmcp::RoleServer;
 use rmcp::model::{
     CallToolResult, CancelTaskParams, CancelTaskRequest, CancelledNotification,
-    CancelledNotificationParam, ClientNotification, ClientRequest, ContentBlock, GetMeta,
-    JsonRpcMessage, ProgressNotification, ProgressNotificationParam, ProgressToken, RequestId,
-    RequestMetaObject, ServerResult,
+    CancelledNotificationParam, ClientJsonRpcMessage, ClientNotification, ClientRequest,
+    ContentBlock, GetMeta, JsonRpcMessage, ProgressNotification, ProgressNotificationParam,
+    ProgressToken, RequestId, RequestMetaObject, ServerResult,
 };
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionHandle;
+use tokio::time::{Duration, Instant, sleep_until};
 
 use super::Wrong;
 use crate::terminate::unhide;
+
+/// How late a lingering server notices that its client is gone: later than a story waits.
+const LATE: Duration = Duration::from_secs(12);
 
 /// A server's transport, below all that would keep it from being wrong. Without a flaw it
 /// is the transport it wraps.
@@ -30,13 +35,15 @@ pub struct FlawedTransport<T> {
     tasks: HashMap<RequestId, String>,
     /// What the last request's client said of itself.
     meta: RequestMetaObject,
+    /// When a lingering server is to notice that its client is gone.
+    gone: Option<Instant>,
 }
 
 impl<T> FlawedTransport<T> {
     /// Breaks the transport, if it is to be wrong.
     pub fn new(inner: T, wrong: Option<Wrong>) -> Self {
-        let (open, owed, cancelled, tasks, meta) = Default::default();
-        Self { inner, wrong, open, owed, cancelled, tasks, meta }
+        let (open, owed, cancelled, tasks, meta, gone) = Default::default();
+        Self { inner, wrong, open, owed, cancelled, tasks, meta, gone }
     }
 }
 
@@ -76,7 +83,13 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for FlawedTransport<T> {
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        let mut message = self.inner.receive().await?;
+        let Some(mut message) = self.inner.receive().await else {
+            if self.wrong == Some(Wrong::Lingering) {
+                // Who waits here may be interrupted, and come back.
+                sleep_until(*self.gone.get_or_insert_with(|| Instant::now() + LATE)).await;
+            }
+            return None;
+        };
         match &mut message {
             _ if self.wrong.is_none() => {}
             JsonRpcMessage::Request(request) => {
@@ -145,6 +158,23 @@ impl<T: Transport<RoleServer>> FlawedTransport<T> {
             (Some(Wrong::Chatty), Some(Some(token))) => self.cancelled.push(token),
             _ => {}
         }
+    }
+}
+
+/// The stream of a call's answer, in the hands of a hasty server: dropped, it cancels the call.
+pub(crate) struct HangUp {
+    pub(crate) session: LocalSessionHandle,
+    pub(crate) id: RequestId,
+}
+
+impl Drop for HangUp {
+    fn drop(&mut self) {
+        let (session, id) = (self.session.clone(), self.id.clone());
+        let cancel = CancelledNotificationParam::new(Some(id), None);
+        let cancel = CancelledNotification::new(cancel);
+        tokio::spawn(async move {
+            session.push_message(ClientJsonRpcMessage::notification(cancel.into()), None).await
+        });
     }
 }
 
