@@ -136,6 +136,11 @@ fn the_output_shown_in_lesson_5() {
 }
 
 #[test]
+fn the_output_shown_in_lesson_6() {
+    shows_real_output("lessons/06-timeouts/README.md", 2);
+}
+
+#[test]
 fn the_output_shown_in_lesson_7() {
     shows_real_output("lessons/07-tasks/README.md", 2);
 }
