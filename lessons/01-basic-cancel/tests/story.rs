@@ -44,7 +44,7 @@ fn notices_a_server_that_stops_too_late() {
 
 #[test]
 fn notices_a_server_that_finishes_instead() {
-    // On HTTP 2026-07-28 such a server cannot get to its end: its progress has nowhere to go.
+    // On HTTP 2026-07-28 its progress has nowhere to go, which may hold it up for seconds.
     for way in [HTTP_2025, STDIO_2025, STDIO_2026] {
         LESSON.fails(
             way,
