@@ -48,9 +48,6 @@ fn tasks_declared() -> ClientCapabilities {
     ClientCapabilities::builder().enable_tasks().build()
 }
 
-/// What there is to say when a task is gone that should be there.
-const LOST: &str = "the server has lost the task";
-
 /// A call and its cancel, if one was sent, for the timeline.
 type Row = (CallRecord, Option<(RequestId, DateTime<Utc>)>);
 
@@ -72,7 +69,6 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
         // tasks in memory, so they go too, and there is nothing to come back to.
         client.close().await?;
     }
-
     let (calls, cancels): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     let cancels: Vec<_> = cancels.into_iter().flatten().collect();
     print!("\n{}", timeline(&calls, &cancels));
@@ -93,7 +89,7 @@ async fn cancelled(client: &Client) -> anyhow::Result<Row> {
     //    a task. (On HTTP nothing is even sent: there is no stream left to close.)
     for look in 1..=4 {
         sleep(suggested(&task)).await;
-        let now = get_task(client, &task.task_id).await?.context(LOST)?;
+        let now = get_task(client, &task.task_id).await?.context("the server has lost the task")?;
         let (status, alive) = (now.status(), now.status() == TaskStatus::Working);
         println!("   {status:?}: {}", now.task.status_message.unwrap_or_default());
         ensure!(alive || look > 2, "the task did not outlive its request: it is {status:?}");
@@ -144,7 +140,9 @@ async fn completed_all_the_same(client: &Client) -> anyhow::Result<Row> {
     let call = json!({ "filename": file });
     let (request, task) = call_tool_as_task(client, "post_to_journal", call).await?.task()?;
     let at_work = |task: &Task| task.status_message.is_some();
-    let now = watch_task(client, &task.task_id, at_work).await?.context(LOST)?;
+    let now = watch_task(client, &task.task_id, at_work)
+        .await?
+        .context("the server has lost the task")?;
     println!("   {:?}: {}", now.status(), now.task.status_message.unwrap_or_default());
     let sent_at = cancel(client, &task.task_id).await?;
     // To cancel is to ask. The first rows are written, and a journal with half a file in it is
