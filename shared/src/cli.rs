@@ -10,7 +10,7 @@ use clap::{
     ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
 
-use crate::lesson::{About, Protocol, Story, Transport};
+use crate::lesson::{About, Chapter, Protocol, Transport};
 use crate::wrong::Wrong;
 
 /// The longest step: half of what a lesson waits for news.
@@ -21,7 +21,7 @@ pub(crate) enum Task<'a> {
     /// The first lessons, one after the other.
     Tour,
     /// A lesson or a chapter of it, against the server at `url` or against its own.
-    Play { about: &'a About, story: Story, url: Option<String> },
+    Play { about: &'a About, chapter: Option<&'a Chapter>, url: Option<String> },
     /// A lesson's server.
     Serve { about: &'a About, addr: SocketAddr, data: Option<PathBuf> },
 }
@@ -64,15 +64,15 @@ fn task<'a>(
     });
     if let Some((chapter, own)) = called {
         let ChapterArgs { url } = ChapterArgs::from_arg_matches(own)?;
-        return Ok((options, Task::Play { about, story: chapter.story, url }));
+        return Ok((options, Task::Play { about, chapter: Some(chapter), url }));
     }
     let task = match Cli::from_arg_matches(matches)?.command {
         None if wanted.is_none() && lessons.len() > 1 => Task::Tour,
-        None => Task::Play { about, story: about.story, url: None },
+        None => Task::Play { about, chapter: None, url: None },
         Some(Mode::Serve { addr, data }) => Task::Serve { about, addr, data },
         Some(Mode::Client { url }) => {
             options.are_the_clients()?;
-            Task::Play { about, story: about.story, url: Some(url) }
+            Task::Play { about, chapter: None, url: Some(url) }
         }
     };
     Ok((options, task))

@@ -15,7 +15,7 @@ use crate::calls::Calls;
 use crate::cli::{self, Options, Task, said};
 use crate::dataset::DataFolder;
 use crate::hosting::{Door, Site};
-use crate::lesson::{About, DEFAULT_TICK, Lesson, Server, Story, Transport};
+use crate::lesson::{About, Chapter, DEFAULT_TICK, Lesson, Server, Transport};
 use crate::narrate;
 use crate::server::Setup;
 
@@ -63,7 +63,7 @@ fn log_to_stderr(verbose: u8) {
 async fn run(task: Task<'_>, options: &Options, lessons: &[About]) -> anyhow::Result<()> {
     match task {
         Task::Tour => tour(lessons, options).await,
-        Task::Play { about, story, url } => play(about, story, options, url).await,
+        Task::Play { about, chapter, url } => play(about, chapter, options, url).await,
         Task::Serve { about, addr, data } => serve(about, options, addr, data).await,
     }
 }
@@ -75,7 +75,7 @@ async fn tour(lessons: &[About], options: &Options) -> anyhow::Result<()> {
     let mut failed = 0;
     for lesson in lessons.iter().filter(|lesson| lesson.number <= TOUR_ENDS) {
         let started = Instant::now();
-        let outcome = play(lesson, lesson.story, &options, None).await;
+        let outcome = play(lesson, None, &options, None).await;
         let took = started.elapsed().as_secs_f64();
         println!();
         summary.push(match outcome {
@@ -95,10 +95,10 @@ async fn tour(lessons: &[About], options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Plays a story of a lesson, against the server at `url` or, without one, against its own.
+/// Plays a lesson or a chapter of it, against the server at `url` or, without one, against its own.
 async fn play(
     about: &About,
-    story: Story,
+    chapter: Option<&Chapter>,
     options: &Options,
     url: Option<String>,
 ) -> anyhow::Result<()> {
@@ -126,9 +126,12 @@ async fn play(
         options: passed_on(about, options),
         server,
     };
+    let story = chapter.map_or(about.story, |chapter| chapter.story);
+    // A chapter may have a use of its own for Ctrl-C.
+    let may_stop = hosted.is_some() && chapter.is_none();
     let played = tokio::select! {
         played = story(&lesson) => played.with_context(|| format!("{} failed", about.name)),
-        () = stop_signal(), if hosted.is_some() => Err(anyhow!("{} was interrupted", about.name)),
+        () = stop_signal(), if may_stop => Err(anyhow!("{} was interrupted", about.name)),
     };
     // Whatever came of the story, its server stops, and gives back what it holds.
     shutdown.cancel();
