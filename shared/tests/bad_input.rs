@@ -170,7 +170,8 @@ async fn rejects(body: String, status: StatusCode, word: &str) {
     assert_eq!(response.status(), status);
     let text = in_time("its text", response.text()).await.unwrap();
     assert!(text.contains(word), "no {word:?} in: {text}");
-    wire.still_serves().await;
+    // A server that does not read a body to its end closes the connection: take another.
+    Wire::open(&server.url, Protocol::V2025).await.still_serves().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
