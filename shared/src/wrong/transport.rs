@@ -56,7 +56,9 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for FlawedTransport<T> {
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
         if let JsonRpcMessage::Response(response) = &message {
             self.open.remove(&response.id);
-            if let ServerResult::CreateTaskResult(created) = &response.result {
+            if self.wrong == Some(Wrong::Jumpy)
+                && let ServerResult::CreateTaskResult(created) = &response.result
+            {
                 self.tasks.insert(response.id.clone(), created.task.task_id.clone());
             }
         }
