@@ -64,6 +64,9 @@ fn task<'a>(
     });
     if let Some((chapter, own)) = called {
         let ChapterArgs { url } = ChapterArgs::from_arg_matches(own)?;
+        if url.is_some() {
+            options.have_a_url()?;
+        }
         return Ok((options, Task::Play { about, chapter: Some(chapter), url }));
     }
     let task = match Cli::from_arg_matches(matches)?.command {
@@ -137,16 +140,23 @@ enum Mode {
 }
 
 impl Options {
+    /// Refuses a URL where there can be none.
+    fn have_a_url(&self) -> Result<(), clap::Error> {
+        if self.transport == Transport::Stdio {
+            let why = "a stdio server is started by its client: leave out `client` and --url";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, why));
+        }
+        Ok(())
+    }
+
     /// Refuses what only a server can be told, where the server runs already.
     fn are_the_clients(&self) -> Result<(), clap::Error> {
-        let why = if self.transport == Transport::Stdio {
-            "a stdio server is started by its client: leave out `client` and --url"
-        } else if self.tick.is_some() || self.wrong.is_some() {
-            "--tick and --wrong are for the server: give them to `serve`"
-        } else {
-            return Ok(());
-        };
-        Err(clap::Error::raw(ErrorKind::ArgumentConflict, why))
+        self.have_a_url()?;
+        if self.tick.is_some() || self.wrong.is_some() {
+            let why = "--tick and --wrong are for the server: give them to `serve`";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, why));
+        }
+        Ok(())
     }
 }
 

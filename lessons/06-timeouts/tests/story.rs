@@ -5,6 +5,7 @@
 mod play;
 
 use play::{EVERYWHERE, HTTP_2025, HTTP_2026, Program, STDIO_2025, STDIO_2026};
+use predicates::str::contains;
 
 const LESSON: Program = Program(env!("CARGO_BIN_EXE_timeouts"));
 
@@ -114,4 +115,10 @@ fn notices_a_client_that_waits_on_after_one_ctrl_c() {
             "after one Ctrl-C the client did not say",
         );
     }
+}
+
+#[test]
+fn a_chapter_takes_no_url_on_stdio() {
+    let refused = LESSON.play("drop --transport stdio --url http://localhost:8000/mcp").code(2);
+    refused.stderr(contains("a stdio server is started by its client"));
 }
