@@ -1,16 +1,16 @@
 //! rmcp's sessions for HTTP 2025-11-25, with a say in how a cancelled call ends.
 
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use rmcp::model::{ClientJsonRpcMessage, ClientNotification, JsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::local::{
     LocalSessionManager, LocalSessionManagerError,
 };
 use rmcp::transport::streamable_http_server::session::{
-    RestoreOutcome, ServerSseMessage, SessionId, SessionManager,
+    ServerSseMessage, SessionId, SessionManager,
 };
 
-use crate::terminate::{CancelAware, Hidden};
-use crate::wrong::{FlawedTransport, HangUp, Wrong};
+use crate::between::{Between, Tapped};
+use crate::cancel::{CancelAware, Hidden};
 
 /// rmcp's sessions for HTTP 2025-11-25, each with a [`CancelAware`] transport.
 ///
@@ -18,27 +18,24 @@ use crate::wrong::{FlawedTransport, HangUp, Wrong};
 /// for its id pass. So [`Sessions::accept_message`] moves the id from the params, where the
 /// worker looks, to the extensions, and [`CancelAware`] moves it back. The notification
 /// itself takes its usual way, so it cannot overtake the call it cancels.
-#[derive(Debug)]
-pub struct Sessions {
+pub(crate) struct Sessions {
     inner: LocalSessionManager,
-    wrong: Option<Wrong>,
+    between: Between,
 }
 
 impl Sessions {
-    /// Sessions of a server, which may be wrong on purpose.
-    pub fn new(wrong: Option<Wrong>) -> Self {
-        Self { inner: LocalSessionManager::default(), wrong }
+    pub(crate) fn new(between: Between) -> Self {
+        Self { inner: LocalSessionManager::default(), between }
     }
 }
 
 impl SessionManager for Sessions {
     type Error = LocalSessionManagerError;
-    type Transport =
-        CancelAware<FlawedTransport<<LocalSessionManager as SessionManager>::Transport>>;
+    type Transport = CancelAware<Tapped<<LocalSessionManager as SessionManager>::Transport>>;
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let (id, transport) = self.inner.create_session().await?;
-        Ok((id, CancelAware::answering(FlawedTransport::new(transport, self.wrong))))
+        Ok((id, CancelAware::answering(Tapped::new(transport, self.between.connection()))))
     }
 
     async fn accept_message(
@@ -77,18 +74,7 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        let hang_up = match (self.wrong, &message) {
-            (Some(Wrong::Hasty), JsonRpcMessage::Request(request)) => {
-                let session = self.inner.sessions.read().await.get(id).cloned();
-                session.map(|session| HangUp { session, id: request.id.clone() })
-            }
-            _ => None,
-        };
-        let stream = self.inner.create_stream(id, message).await?;
-        // The stream owns it, and drops it when it is dropped itself.
-        Ok(stream.inspect(move |_| {
-            let _ = &hang_up;
-        }))
+        self.inner.create_stream(id, message).await
     }
 
     async fn create_standalone_stream(
@@ -104,14 +90,5 @@ impl SessionManager for Sessions {
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         self.inner.resume(id, last_event_id).await
-    }
-
-    async fn restore_session(
-        &self,
-        id: SessionId,
-    ) -> Result<RestoreOutcome<Self::Transport>, Self::Error> {
-        // Only asked when sessions are kept in an external store; these are not.
-        let _ = id;
-        Ok(RestoreOutcome::NotSupported)
     }
 }

@@ -1,12 +1,12 @@
 //! What a server on standard input and output says after a cancel, line by line: nothing.
 #![cfg(unix)]
 
-mod support;
-
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::Server;
+use testing::process::Process;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_basic-cancel");
 
 /// A message of either revision. 2026-07-28 carries in each what 2025-11-25 says once.
 fn message(protocol: &str, id: Option<Value>, method: &str, mut params: Value) -> String {
@@ -36,8 +36,8 @@ fn cancel(params: Value) -> String {
 }
 
 /// A server that is ready for calls of this revision.
-fn open(protocol: &str) -> Server {
-    let mut server = Server::stdio("20ms");
+fn open(protocol: &str) -> Process {
+    let mut server = Process::stdio(PROGRAM, "20ms");
     if protocol == "2025-11-25" {
         let me = json!({ "name": "test", "version": "0" });
         let hello = json!({ "protocolVersion": protocol, "clientInfo": me, "capabilities": {} });
@@ -48,12 +48,12 @@ fn open(protocol: &str) -> Server {
     server
 }
 
-fn next(server: &Server) -> Value {
+fn next(server: &Process) -> Value {
     serde_json::from_str(&server.line()).unwrap()
 }
 
 /// The next message that is no progress.
-fn answer(server: &Server) -> Value {
+fn answer(server: &Process) -> Value {
     std::iter::repeat_with(|| next(server)).find(|message| message["id"] != Value::Null).unwrap()
 }
 
@@ -113,7 +113,7 @@ fn what_names_no_open_call_is_ignored() {
 
 #[test]
 fn a_cancel_before_initialize_is_ignored() {
-    let mut server = Server::stdio("20ms");
+    let mut server = Process::stdio(PROGRAM, "20ms");
     server.say(&cancel(json!({ "requestId": 1 })));
     let me = json!({ "name": "test", "version": "0" });
     let hello = json!({ "protocolVersion": "2025-11-25", "clientInfo": me, "capabilities": {} });
