@@ -14,18 +14,33 @@
 //!
 //! A cancel that names no open call (unknown, finished, malformed) goes no further: the
 //! specification wants it ignored.
+//!
+//! When the input ends, rmcp stops serving: it delivers answers for five more seconds, but no
+//! progress, so a tool that reports some hangs until then. [`CancelAware`] therefore passes on
+//! the end only when no call is open:
+//!
+//! - A session of 2025-11-25 was deleted, or it idled out: its calls are cancelled at once.
+//! - The input of a server on stdio has ended: its client may still read
+//!   (`printf .. | server`), so the calls have [`LINGER`] to end. Then they are cancelled.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::{
-    CancelledNotification, ClientNotification, ErrorCode, ErrorData, GetExtensions, GetMeta,
-    JsonRpcMessage, ProgressToken, RequestId, ServerNotification,
+    CancelledNotification, CancelledNotificationParam, ClientNotification, ErrorCode, ErrorData,
+    GetExtensions, GetMeta, JsonRpcMessage, ProgressToken, RequestId, ServerNotification,
 };
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
+use tokio::time::{Instant, sleep_until};
 
 use crate::calls::CancelReason;
+
+/// How long the calls of a server on stdio may go on when its input has ended.
+pub const LINGER: Duration = Duration::from_secs(5);
 
 /// "Request cancelled", a code of the Language Server Protocol. MCP defines none.
 pub const REQUEST_CANCELLED: ErrorCode = ErrorCode(-32800);
@@ -36,12 +51,16 @@ pub struct CancelAware<T> {
     inner: T,
     answers: bool,
     open: HashMap<RequestId, (Option<ProgressToken>, CancelReason)>,
+    /// A message could not be sent: nobody reads.
+    broken: Arc<AtomicBool>,
+    /// When what is still open is cancelled. Set when the input has ended.
+    deadline: Option<Instant>,
 }
 
 impl<T> CancelAware<T> {
     /// For stdio: a cancelled call is met with silence.
     pub fn silent(inner: T) -> Self {
-        Self { inner, answers: false, open: HashMap::new() }
+        Self { inner, answers: false, open: HashMap::new(), broken: Arc::default(), deadline: None }
     }
 
     /// For HTTP 2025-11-25: a cancelled call's POST ends with the error -32800.
@@ -76,17 +95,24 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
             JsonRpcMessage::Request(_) => true,
         };
         let sending = passes.then(|| self.inner.send(message));
+        let broken = self.broken.clone();
         async move {
             match sending {
-                Some(sending) => sending.await,
+                Some(sending) => {
+                    sending.await.inspect_err(|_| broken.store(true, Ordering::Relaxed))
+                }
                 None => Ok(()),
             }
         }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        loop {
-            let mut message = self.inner.receive().await?;
+        while self.deadline.is_none() {
+            let Some(mut message) = self.inner.receive().await else {
+                let linger = if self.answers { Duration::ZERO } else { LINGER };
+                self.deadline = Some(Instant::now() + linger);
+                break;
+            };
             match &mut message {
                 JsonRpcMessage::Request(request) => {
                     let reason = CancelReason::default();
@@ -106,6 +132,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
             }
             return Some(message);
         }
+        self.cancel_next().await
     }
 
     fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
@@ -114,6 +141,19 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
 }
 
 impl<T: Transport<RoleServer>> CancelAware<T> {
+    /// The input has ended: a cancel for the next open call, in its time; none if none is open.
+    async fn cancel_next(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        // No call can end while this waits: `send` needs the transport for itself. So rmcp
+        // drops this future when it has something to send, and calls `receive` again.
+        if !self.open.is_empty() && !self.broken.load(Ordering::Relaxed) {
+            sleep_until(self.deadline?).await;
+        }
+        let id = self.open.keys().next()?.clone();
+        self.open.remove(&id);
+        let cancel = CancelledNotificationParam::new(Some(id), None);
+        Some(JsonRpcMessage::notification(CancelledNotification::new(cancel).into()))
+    }
+
     /// Closes the call that the notification names. False if no such call is open.
     fn close(&mut self, cancel: &mut CancelledNotification) -> bool {
         unhide(cancel);
