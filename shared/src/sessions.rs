@@ -1,15 +1,19 @@
 //! rmcp's sessions for HTTP 2025-11-25, with a say in how a cancelled call ends.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures::stream::{once, poll_fn};
 use futures::{Stream, StreamExt};
 use rmcp::model::{ClientJsonRpcMessage, ClientNotification, JsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::local::{
-    LocalSessionManager, LocalSessionManagerError,
+    LocalSessionManager, LocalSessionManagerError, SessionError,
 };
 use rmcp::transport::streamable_http_server::session::{
     RestoreOutcome, ServerSseMessage, SessionId, SessionManager,
 };
 
-use crate::terminate::{CancelAware, Hidden};
+use crate::terminate::{CancelAware, Hidden, OpenCalls, refusal};
 use crate::wrong::{FlawedTransport, HangUp, Wrong};
 
 /// rmcp's sessions for HTTP 2025-11-25, each with a [`CancelAware`] transport.
@@ -18,16 +22,25 @@ use crate::wrong::{FlawedTransport, HangUp, Wrong};
 /// for its id pass. So [`Sessions::accept_message`] moves the id from the params, where the
 /// worker looks, to the extensions, and [`CancelAware`] moves it back. The notification
 /// itself takes its usual way, so it cannot overtake the call it cancels.
+///
+/// The worker finds a call's stream by the call's id. A second call with that id would take
+/// over the stream, so it is refused here, before the worker sees it.
 #[derive(Debug)]
 pub struct Sessions {
     inner: LocalSessionManager,
+    open: Mutex<HashMap<SessionId, OpenCalls>>,
     wrong: Option<Wrong>,
 }
 
 impl Sessions {
     /// Sessions of a server, which may be wrong on purpose.
     pub fn new(wrong: Option<Wrong>) -> Self {
-        Self { inner: LocalSessionManager::default(), wrong }
+        Self { inner: LocalSessionManager::default(), open: Mutex::default(), wrong }
+    }
+
+    /// No code of ours panics while it holds the lock.
+    fn open(&self) -> MutexGuard<'_, HashMap<SessionId, OpenCalls>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -38,7 +51,9 @@ impl SessionManager for Sessions {
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let (id, transport) = self.inner.create_session().await?;
-        Ok((id, CancelAware::answering(FlawedTransport::new(transport, self.wrong))))
+        let transport = CancelAware::answering(FlawedTransport::new(transport, self.wrong));
+        self.open().insert(id.clone(), transport.open());
+        Ok((id, transport))
     }
 
     async fn accept_message(
@@ -69,6 +84,7 @@ impl SessionManager for Sessions {
     }
 
     async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
+        self.open().remove(id);
         self.inner.close_session(id).await
     }
 
@@ -77,18 +93,37 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        let hang_up = match (self.wrong, &message) {
-            (Some(Wrong::Hasty), JsonRpcMessage::Request(request)) => {
-                let session = self.inner.sessions.read().await.get(id).cloned();
-                session.map(|session| HangUp { session, id: request.id.clone() })
-            }
+        let gone = || LocalSessionManagerError::SessionNotFound(id.clone());
+        let session = self.inner.sessions.read().await.get(id).cloned().ok_or_else(gone)?;
+        let open = self.open().get(id).cloned().ok_or_else(gone)?;
+        let request_id = match &message {
+            JsonRpcMessage::Request(request) => Some(request.id.clone()),
             _ => None,
         };
-        let stream = self.inner.create_stream(id, message).await?;
+        if let Some(id) = &request_id
+            && !open.reserve(id)
+        {
+            let refusal = ServerSseMessage::from_message(refusal(id.clone()));
+            return Ok(once(async { refusal }).left_stream());
+        }
+        let hang_up = match (self.wrong, request_id) {
+            (Some(Wrong::Hasty), Some(id)) => Some(HangUp { session: session.clone(), id }),
+            _ => None,
+        };
+        // A task of its own goes on if the client hangs up here: an id that is reserved belongs
+        // to a call that will be received.
+        let handed_over = tokio::spawn(async move {
+            let stream = session.establish_request_wise_channel().await?;
+            session.push_message(message, stream.http_request_id).await?;
+            Ok::<_, SessionError>(stream.inner)
+        });
+        let mut events =
+            handed_over.await.map_err(|_| SessionError::SessionServiceTerminated)??;
         // The stream owns it, and drops it when it is dropped itself.
-        Ok(stream.inspect(move |_| {
+        let stream = poll_fn(move |context| events.poll_recv(context)).inspect(move |_| {
             let _ = &hang_up;
-        }))
+        });
+        Ok(stream.right_stream())
     }
 
     async fn create_standalone_stream(

@@ -13,7 +13,7 @@
 //!   so it comes once, and only for a call that is open in the session that cancelled it.
 //!
 //! A cancel that names no open call (unknown, finished, malformed) goes no further: the
-//! specification wants it ignored.
+//! specification wants it ignored. A request with the id of an open one is refused.
 //!
 //! When the input ends, rmcp stops serving: it delivers answers for five more seconds, but no
 //! progress, so a tool that reports some hangs until then. [`CancelAware`] therefore passes on
@@ -24,8 +24,9 @@
 //!   (`printf .. | server`), so the calls have [`LINGER`] to end. Then they are cancelled.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rmcp::RoleServer;
@@ -50,7 +51,9 @@ pub const REQUEST_CANCELLED: ErrorCode = ErrorCode(-32800);
 pub struct CancelAware<T> {
     inner: T,
     answers: bool,
-    open: HashMap<RequestId, (Option<ProgressToken>, CancelReason)>,
+    open: OpenCalls,
+    /// Held while a message is sent, so that nothing can overtake the end of a call.
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// A message could not be sent: nobody reads.
     broken: Arc<AtomicBool>,
     /// When what is still open is cancelled. Set when the input has ended.
@@ -60,12 +63,18 @@ pub struct CancelAware<T> {
 impl<T> CancelAware<T> {
     /// For stdio: a cancelled call is met with silence.
     pub fn silent(inner: T) -> Self {
-        Self { inner, answers: false, open: HashMap::new(), broken: Arc::default(), deadline: None }
+        let (open, turn, broken, deadline) = Default::default();
+        Self { inner, answers: false, open, turn, broken, deadline }
     }
 
     /// For HTTP 2025-11-25: a cancelled call's POST ends with the error -32800.
     pub fn answering(inner: T) -> Self {
         Self { answers: true, ..Self::silent(inner) }
+    }
+
+    /// The calls that are open on this connection.
+    pub(crate) fn open(&self) -> OpenCalls {
+        self.open.clone()
     }
 }
 
@@ -76,34 +85,14 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        let passes = match &message {
-            JsonRpcMessage::Response(response) => {
-                self.open.remove(&response.id);
-                true
-            }
+        match &message {
+            JsonRpcMessage::Response(response) => drop(self.open.end(&response.id)),
             JsonRpcMessage::Error(error) => {
-                error.id.as_ref().map(|id| self.open.remove(id));
-                true
+                drop(error.id.as_ref().map(|id| self.open.end(id)));
             }
-            JsonRpcMessage::Notification(notification) => match &notification.notification {
-                ServerNotification::ProgressNotification(progress) => {
-                    let token = Some(&progress.params.progress_token);
-                    self.open.values().any(|(open, _)| open.as_ref() == token)
-                }
-                _ => true,
-            },
-            JsonRpcMessage::Request(_) => true,
-        };
-        let sending = passes.then(|| self.inner.send(message));
-        let broken = self.broken.clone();
-        async move {
-            match sending {
-                Some(sending) => {
-                    sending.await.inspect_err(|_| broken.store(true, Ordering::Relaxed))
-                }
-                None => Ok(()),
-            }
+            JsonRpcMessage::Notification(_) | JsonRpcMessage::Request(_) => {}
         }
+        self.send_in_turn(message)
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
@@ -116,9 +105,12 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
             match &mut message {
                 JsonRpcMessage::Request(request) => {
                     let reason = CancelReason::default();
-                    request.request.extensions_mut().insert(reason.clone());
                     let token = request.request.get_meta().get_progress_token();
-                    self.open.insert(request.id.clone(), (token, reason));
+                    if !self.open.begin(&request.id, token, reason.clone()) {
+                        tokio::spawn(self.send_in_turn(refusal(request.id.clone())));
+                        continue;
+                    }
+                    request.request.extensions_mut().insert(reason);
                 }
                 JsonRpcMessage::Notification(notification) => {
                     if let ClientNotification::CancelledNotification(cancel) =
@@ -141,15 +133,41 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
 }
 
 impl<T: Transport<RoleServer>> CancelAware<T> {
+    /// Sends the message when those before it are sent. rmcp gives every message a task of its
+    /// own, so progress can get its turn after the end of its call: then it is dropped.
+    fn send_in_turn(
+        &mut self,
+        message: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = Result<(), T::Error>> + Send + 'static {
+        let token = match &message {
+            JsonRpcMessage::Notification(notification) => match &notification.notification {
+                ServerNotification::ProgressNotification(progress) => {
+                    Some(progress.params.progress_token.clone())
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        let sending = self.inner.send(message);
+        let (turn, open, broken) = (self.turn.clone(), self.open.clone(), self.broken.clone());
+        async move {
+            let _turn = turn.lock().await;
+            if token.is_some_and(|token| !open.has_token(&token)) {
+                return Ok(());
+            }
+            sending.await.inspect_err(|_| broken.store(true, Ordering::Relaxed))
+        }
+    }
+
     /// The input has ended: a cancel for the next open call, in its time; none if none is open.
     async fn cancel_next(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         // No call can end while this waits: `send` needs the transport for itself. So rmcp
         // drops this future when it has something to send, and calls `receive` again.
-        if !self.open.is_empty() && !self.broken.load(Ordering::Relaxed) {
+        let id = self.open.any()?;
+        if !self.broken.load(Ordering::Relaxed) {
             sleep_until(self.deadline?).await;
         }
-        let id = self.open.keys().next()?.clone();
-        self.open.remove(&id);
+        self.open.end(&id);
         let cancel = CancelledNotificationParam::new(Some(id), None);
         Some(JsonRpcMessage::notification(CancelledNotification::new(cancel).into()))
     }
@@ -159,15 +177,96 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
         unhide(cancel);
         // Ids are typed: "2" does not name the call 2.
         let Some(id) = cancel.params.request_id.clone() else { return false };
-        let Some((_, reason)) = self.open.remove(&id) else { return false };
+        let Some(call) = self.open.end(&id) else { return false };
         if let Some(given) = cancel.params.reason.clone() {
-            reason.set(given);
+            call.reason.set(given);
         }
         if self.answers {
             let error = ErrorData::new(REQUEST_CANCELLED, "Request cancelled", None);
-            tokio::spawn(self.inner.send(JsonRpcMessage::error(error, Some(id))));
+            tokio::spawn(self.send_in_turn(JsonRpcMessage::error(error, Some(id))));
         }
         true
+    }
+}
+
+/// The answer to a second request with the id of an open one. The specification forbids the
+/// client to send it (basic: the id MUST NOT have been used before). rmcp would mix the two up:
+/// a cancel would reach the second only, and the first would lose its stream.
+pub(crate) fn refusal(id: RequestId) -> TxJsonRpcMessage<RoleServer> {
+    let why = format!("a request with the id {id} is still open; give each request its own id");
+    JsonRpcMessage::error(ErrorData::invalid_request(why, None), Some(id))
+}
+
+/// The calls that are open on a connection. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OpenCalls(Arc<Mutex<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    calls: HashMap<RequestId, OpenCall>,
+    tokens: HashMap<ProgressToken, RequestId>,
+}
+
+#[derive(Debug, Default)]
+struct OpenCall {
+    /// The server has received it. Until then its id is only taken.
+    received: bool,
+    token: Option<ProgressToken>,
+    reason: CancelReason,
+}
+
+impl OpenCalls {
+    /// Takes an id for a request that is yet to be received. False if the id is in use.
+    pub(crate) fn reserve(&self, id: &RequestId) -> bool {
+        match self.table().calls.entry(id.clone()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(free) => {
+                free.insert(OpenCall::default());
+                true
+            }
+        }
+    }
+
+    /// A request has been received. False if another one with its id is open.
+    fn begin(&self, id: &RequestId, token: Option<ProgressToken>, reason: CancelReason) -> bool {
+        let mut table = self.table();
+        let call = table.calls.entry(id.clone()).or_default();
+        if call.received {
+            return false;
+        }
+        *call = OpenCall { received: true, token: token.clone(), reason };
+        if let Some(token) = token {
+            table.tokens.insert(token, id.clone());
+        }
+        true
+    }
+
+    /// The call has ended. None if no such call is open.
+    fn end(&self, id: &RequestId) -> Option<OpenCall> {
+        let mut table = self.table();
+        table.calls.get(id).filter(|call| call.received)?;
+        let call = table.calls.remove(id)?;
+        if let Some(token) = &call.token
+            && table.tokens.get(token) == Some(id)
+        {
+            table.tokens.remove(token);
+        }
+        Some(call)
+    }
+
+    /// An open call with this progress token exists.
+    fn has_token(&self, token: &ProgressToken) -> bool {
+        self.table().tokens.contains_key(token)
+    }
+
+    /// The id of some open call.
+    fn any(&self) -> Option<RequestId> {
+        self.table().calls.iter().find(|(_, call)| call.received).map(|(id, _)| id.clone())
+    }
+
+    /// No code of ours panics while it holds the lock.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -51,6 +51,12 @@ impl Peer {
         self.say(call).await;
     }
 
+    async fn cancel(&mut self, id: i64) {
+        let params = json!({ "requestId": id });
+        let method = "notifications/cancelled";
+        self.say(json!({ "jsonrpc": "2.0", "method": method, "params": params })).await;
+    }
+
     /// Ends the server's input.
     async fn hang_up(&mut self) {
         self.says.take().unwrap().shutdown().await.unwrap();
@@ -172,4 +178,77 @@ async fn on_stdio_a_client_that_no_longer_reads_is_not_waited_for() {
     assert!(server.send(progress(1)).await.is_err());
     assert!(matches!(server.receive().now_or_never(), Some(Some(JsonRpcMessage::Notification(_)))));
     assert!(server.receive().now_or_never().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_second_call_with_the_id_of_an_open_one_is_refused() {
+    let (mut peer, mut server) = connection(CancelAware::silent);
+    peer.call(1).await;
+    receive_call(&mut server).await;
+    peer.call(1).await;
+    peer.call(2).await;
+    // The second is not handed out: the next is call 2.
+    assert_eq!(receive_call(&mut server).await, number(2));
+    let refusal = peer.next().await;
+    assert_eq!((&refusal["id"], &refusal["error"]["code"]), (&json!(1), &json!(-32600)));
+    // The first is untouched: its progress flows, and it can be cancelled.
+    server.send(progress(1)).await.unwrap();
+    assert_eq!(peer.next().await["params"]["progressToken"], 1);
+    peer.cancel(1).await;
+    assert_eq!(receive_cancel(&mut server).await, number(1));
+    // And when it has ended, its id is free.
+    peer.call(1).await;
+    assert_eq!(receive_call(&mut server).await, number(1));
+}
+
+#[tokio::test]
+async fn progress_that_was_on_its_way_does_not_follow_the_end_of_its_call() {
+    let (mut peer, mut server) = connection(CancelAware::answering);
+    peer.call(1).await;
+    receive_call(&mut server).await;
+    server.send(progress(1)).await.unwrap();
+    // rmcp spawns what it sends: this one gets its turn when the call has been cancelled.
+    let late = server.send(progress(1));
+    peer.cancel(1).await;
+    assert_eq!(receive_cancel(&mut server).await, number(1));
+    late.await.unwrap();
+    assert_eq!(peer.next().await["method"], "notifications/progress");
+    assert_eq!(peer.next().await["error"]["code"], -32800);
+    drop(server);
+    assert_eq!(peer.rest().await, [Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn progress_that_is_being_sent_keeps_its_place_before_the_end_of_its_call() {
+    let (mut peer, mut server) = connection(CancelAware::answering);
+    peer.call(1).await;
+    receive_call(&mut server).await;
+    // Larger than the pipe: it is under way until the peer reads.
+    let large = ProgressNotificationParam::new(ProgressToken(number(1)), 1.0)
+        .with_message("x".repeat(1 << 17));
+    let sending =
+        server.send(JsonRpcMessage::notification(ProgressNotification::new(large).into()));
+    let sending = tokio::spawn(sending);
+    tokio::task::yield_now().await;
+    peer.cancel(1).await;
+    assert_eq!(receive_cancel(&mut server).await, number(1));
+    assert_eq!(peer.next().await["method"], "notifications/progress");
+    assert_eq!(peer.next().await["error"]["code"], -32800);
+    sending.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn progress_after_the_result_is_dropped_and_a_token_may_be_used_again() {
+    let (mut peer, mut server) = connection(CancelAware::silent);
+    peer.call(1).await;
+    receive_call(&mut server).await;
+    server.send(result(1)).await.unwrap();
+    server.send(progress(1)).await.unwrap();
+    peer.call(1).await;
+    receive_call(&mut server).await;
+    server.send(progress(1)).await.unwrap();
+    server.send(result(1)).await.unwrap();
+    drop(server);
+    let said: Vec<_> = peer.rest().await.iter().map(|said| said["id"].clone()).collect();
+    assert_eq!(said, [json!(1), Value::Null, json!(1)]);
 }

@@ -79,6 +79,35 @@ async fn a_cancel_of_a_finished_call_is_met_with_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_call_with_the_id_of_a_running_one_is_refused_and_the_first_keeps_its_stream() {
+    let server = common_server(10).await;
+    let wire = Wire::open(&server.url, V2025).await;
+    let listening = wire.listen(None).await;
+    let mut call = wire.work(1, 3000).await;
+    call.progress(2).await;
+    let refused = wire.work(1, 1).await.answer().await;
+    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(1), &json!(-32600)));
+    call.progress(3).await;
+    wire.cancel(1).await;
+    assert_cancelled_once(&call.rest().await, &json!(1));
+    wire.ended(1).await;
+    // Once the first has ended, its id is free.
+    assert_finished(&wire.work(1, 1).await.answer().await);
+    assert_eq!(wire.close(listening).await, NOTHING);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_session_has_ids_of_its_own() {
+    let server = common_server(10).await;
+    let mine = Wire::open(&server.url, V2025).await;
+    let mut call = mine.work(1, 3000).await;
+    call.progress(1).await;
+    assert_finished(&Wire::open(&server.url, V2025).await.work(1, 1).await.answer().await);
+    mine.cancel(1).await;
+    assert_cancelled_once(&call.rest().await, &json!(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_resumed_stream_gets_the_error_and_ends() {
     let server = common_server(10).await;
     let wire = Wire::open(&server.url, V2025).await;
