@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{StatusCode, Uri};
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::serve::ListenerExt;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -91,6 +94,7 @@ async fn serve_http<S: ServerHandler + Clone>(
     let app = Router::new()
         .route_service("/mcp", mcp.clone())
         .route_service("/mcp/", mcp)
+        .layer(from_fn(say_deleted))
         .fallback(async |uri: Uri| {
             (
                 StatusCode::NOT_FOUND,
@@ -119,6 +123,17 @@ async fn serve_http<S: ServerHandler + Clone>(
         ended = hosting => Ok(ended?),
         () = stop => Ok(()),
     }
+}
+
+/// A DELETE that has ended its session is answered 204, "no content". rmcp says 202,
+/// "accepted", as if the end were still to come, and the Python SDK logs that as a failure.
+async fn say_deleted(request: Request, next: Next) -> Response {
+    let delete = request.method() == Method::DELETE;
+    let mut response = next.run(request).await;
+    if delete && response.status() == StatusCode::ACCEPTED {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+    }
+    response
 }
 
 async fn serve_stdio<S, T>(
