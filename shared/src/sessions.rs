@@ -23,6 +23,10 @@ use crate::wrong::{FlawedTransport, HangUp, Wrong};
 /// worker looks, to the extensions, and [`CancelAware`] moves it back. The notification
 /// itself takes its usual way, so it cannot overtake the call it cancels.
 ///
+/// It also forgets a call's stream when it has handed it the answer, read or not. A client that
+/// had lost its connection by then would ask for the rest of the stream and get nothing. So
+/// [`Sessions::resume`] gives it the answer, which is kept for a while.
+///
 /// The worker finds a call's stream by the call's id. A second call with that id would take
 /// over the stream, so it is refused here, before the worker sees it.
 #[derive(Debug)]
@@ -38,11 +42,24 @@ impl Sessions {
         Self { inner: LocalSessionManager::default(), open: Mutex::default(), wrong }
     }
 
+    /// What is still to say to a client that saw this event last.
+    fn kept_answer(&self, id: &SessionId, last_event_id: &str) -> Option<ServerSseMessage> {
+        // The worker's ids: "4/2" is event 4 of stream 2.
+        let (event, stream) = last_event_id.split_once('/')?;
+        let stream = stream.parse().ok()?;
+        let answer = self.open().get(id)?.answer_on(stream)?;
+        let unseen = event.parse() != Ok(LAST);
+        unseen.then(|| ServerSseMessage::new(format!("{LAST}/{stream}"), answer))
+    }
+
     /// No code of ours panics while it holds the lock.
     fn open(&self) -> MutexGuard<'_, HashMap<SessionId, OpenCalls>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The place that a kept answer has in its stream: after all others.
+const LAST: u64 = u64::MAX;
 
 impl SessionManager for Sessions {
     type Error = LocalSessionManagerError;
@@ -106,14 +123,19 @@ impl SessionManager for Sessions {
             let refusal = ServerSseMessage::from_message(refusal(id.clone()));
             return Ok(once(async { refusal }).left_stream());
         }
-        let hang_up = match (self.wrong, request_id) {
-            (Some(Wrong::Hasty), Some(id)) => Some(HangUp { session: session.clone(), id }),
+        let hang_up = match (self.wrong, &request_id) {
+            (Some(Wrong::Hasty), Some(id)) => {
+                Some(HangUp { session: session.clone(), id: id.clone() })
+            }
             _ => None,
         };
         // A task of its own goes on if the client hangs up here: an id that is reserved belongs
         // to a call that will be received.
         let handed_over = tokio::spawn(async move {
             let stream = session.establish_request_wise_channel().await?;
+            if let Some(id) = request_id {
+                open.set_stream(&id, stream.http_request_id);
+            }
             session.push_message(message, stream.http_request_id).await?;
             Ok::<_, SessionError>(stream.inner)
         });
@@ -138,7 +160,13 @@ impl SessionManager for Sessions {
         id: &SessionId,
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        self.inner.resume(id, last_event_id).await
+        match self.inner.resume(id, last_event_id.clone()).await {
+            Ok(stream) => Ok(stream.left_stream()),
+            Err(forgotten) => match self.kept_answer(id, &last_event_id) {
+                Some(answer) => Ok(once(async { answer }).right_stream()),
+                None => Err(forgotten),
+            },
+        }
     }
 
     async fn restore_session(

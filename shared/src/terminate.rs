@@ -23,8 +23,8 @@
 //! - The input of a server on stdio has ended: its client may still read
 //!   (`printf .. | server`), so the calls have [`LINGER`] to end. Then they are cancelled.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,7 +32,8 @@ use std::time::Duration;
 use rmcp::RoleServer;
 use rmcp::model::{
     CancelledNotification, CancelledNotificationParam, ClientNotification, ErrorCode, ErrorData,
-    GetExtensions, GetMeta, JsonRpcMessage, ProgressToken, RequestId, ServerNotification,
+    GetExtensions, GetMeta, JsonRpcMessage, ProgressToken, RequestId, ServerJsonRpcMessage,
+    ServerNotification,
 };
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
@@ -42,6 +43,11 @@ use crate::calls::CancelReason;
 
 /// How long the calls of a server on stdio may go on when its input has ended.
 pub const LINGER: Duration = Duration::from_secs(5);
+
+/// How many answers a session keeps for clients that have lost the stream of a call.
+pub const KEPT: usize = 32;
+/// How long it keeps them.
+const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// "Request cancelled", a code of the Language Server Protocol. MCP defines none.
 pub const REQUEST_CANCELLED: ErrorCode = ErrorCode(-32800);
@@ -85,12 +91,13 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        match &message {
-            JsonRpcMessage::Response(response) => drop(self.open.end(&response.id)),
-            JsonRpcMessage::Error(error) => {
-                drop(error.id.as_ref().map(|id| self.open.end(id)));
-            }
-            JsonRpcMessage::Notification(_) | JsonRpcMessage::Request(_) => {}
+        let answered = match &message {
+            JsonRpcMessage::Response(response) => Some(&response.id),
+            JsonRpcMessage::Error(error) => error.id.as_ref(),
+            JsonRpcMessage::Notification(_) | JsonRpcMessage::Request(_) => None,
+        };
+        if let Some(call) = answered.and_then(|id| self.open.end(id)) {
+            self.open.keep(&call, &message);
         }
         self.send_in_turn(message)
     }
@@ -183,7 +190,9 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
         }
         if self.answers {
             let error = ErrorData::new(REQUEST_CANCELLED, "Request cancelled", None);
-            tokio::spawn(self.send_in_turn(JsonRpcMessage::error(error, Some(id))));
+            let error = JsonRpcMessage::error(error, Some(id));
+            self.open.keep(&call, &error);
+            tokio::spawn(self.send_in_turn(error));
         }
         true
     }
@@ -205,12 +214,23 @@ pub(crate) struct OpenCalls(Arc<Mutex<Table>>);
 struct Table {
     calls: HashMap<RequestId, OpenCall>,
     tokens: HashMap<ProgressToken, RequestId>,
+    /// The newest answers, oldest first.
+    answers: VecDeque<Answer>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    stream: u64,
+    given: Instant,
+    message: ServerJsonRpcMessage,
 }
 
 #[derive(Debug, Default)]
 struct OpenCall {
     /// The server has received it. Until then its id is only taken.
     received: bool,
+    /// The number that rmcp's session worker gave to the stream of the call's POST.
+    stream: Option<u64>,
     token: Option<ProgressToken>,
     reason: CancelReason,
 }
@@ -227,6 +247,13 @@ impl OpenCalls {
         }
     }
 
+    /// The stream of a reserved request.
+    pub(crate) fn set_stream(&self, id: &RequestId, stream: Option<u64>) {
+        if let Some(call) = self.table().calls.get_mut(id) {
+            call.stream = stream;
+        }
+    }
+
     /// A request has been received. False if another one with its id is open.
     fn begin(&self, id: &RequestId, token: Option<ProgressToken>, reason: CancelReason) -> bool {
         let mut table = self.table();
@@ -234,7 +261,7 @@ impl OpenCalls {
         if call.received {
             return false;
         }
-        *call = OpenCall { received: true, token: token.clone(), reason };
+        *call = OpenCall { received: true, token: token.clone(), reason, stream: call.stream };
         if let Some(token) = token {
             table.tokens.insert(token, id.clone());
         }
@@ -262,6 +289,24 @@ impl OpenCalls {
     /// The id of some open call.
     fn any(&self) -> Option<RequestId> {
         self.table().calls.iter().find(|(_, call)| call.received).map(|(id, _)| id.clone())
+    }
+
+    /// Keeps the answer of a call that came on a stream, for a while.
+    fn keep(&self, call: &OpenCall, answer: &ServerJsonRpcMessage) {
+        let Some(stream) = call.stream else { return };
+        let answers = &mut self.table().answers;
+        answers.retain(|answer| answer.given.elapsed() < KEPT_FOR);
+        if answers.len() == KEPT {
+            answers.pop_front();
+        }
+        answers.push_back(Answer { stream, given: Instant::now(), message: answer.clone() });
+    }
+
+    /// The answer that ended this stream, if it is still kept.
+    pub(crate) fn answer_on(&self, stream: u64) -> Option<ServerJsonRpcMessage> {
+        let table = self.table();
+        let answer = table.answers.iter().find(|answer| answer.stream == stream)?;
+        (answer.given.elapsed() < KEPT_FOR).then(|| answer.message.clone())
     }
 
     /// No code of ours panics while it holds the lock.
