@@ -60,7 +60,7 @@ fn every_foreign_program_is_on_a_page() {
 
 /// Preparing the book follows every link of every page, and refuses one that leads nowhere.
 #[test]
-fn every_page_is_in_the_book_and_links_to_what_is_there() {
+fn every_page_and_lesson_is_in_the_book_and_links_to_what_is_there() {
     let book = tempfile::tempdir().unwrap();
     stage::stage(&root(), book.path()).unwrap();
     for page in pages(&root()).unwrap() {
@@ -75,6 +75,8 @@ fn every_page_is_in_the_book_and_links_to_what_is_there() {
         let name = lesson.unwrap().file_name().into_string().unwrap();
         let listed = summary.contains(&format!("](lessons/{name}/index.md)\n"));
         assert_eq!(listed, !name.starts_with("00-"), "{name}");
+        let on_a_path = read("docs/src/learning-paths.md").contains(&format!("lessons/{name}/"));
+        assert!(on_a_path || name.starts_with("00-"), "{name} is on no learning path");
     }
 }
 
