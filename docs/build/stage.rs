@@ -71,12 +71,12 @@ impl Stage<'_> {
             lessons.insert(number, format!("lessons/{folder}"));
         }
         let mut summary = String::new();
+        let mut current = None;
         for (number, folder) in lessons {
-            if let Some((_, group)) = GROUPS.iter().find(|(first, _)| *first == number) {
+            let group = GROUPS.iter().rev().find(|(first, _)| *first <= number);
+            let Some((_, group)) = group else { continue };
+            if current.replace(group) != Some(group) {
                 write!(summary, "\n# {group}\n\n")?;
-            }
-            if number == 0 {
-                continue;
             }
             let readme = format!("{folder}/README.md");
             let text = self.read(&readme)?;

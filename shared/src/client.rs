@@ -11,13 +11,15 @@ use rmcp::model::{
     ClientRequest, Implementation, ProgressToken, ProtocolVersion, RequestId, ServerResult,
 };
 use rmcp::service::{ClientLifecycleMode, ClientServiceExt, PeerRequestOptions, RunningService};
+use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess, Transport};
 use serde_json::Value;
+use tokio::io::DuplexStream;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::arrivals::{Arrivals, Noted, Progress, Traffic};
 use crate::calls::{CallList, CallRecord, State};
-use crate::wire::{Progress, Tap, Traffic, Wire};
 
 /// How long a lesson waits for something that should come at once, before it gives up.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,7 +30,7 @@ pub const PROMPT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Client {
     service: RunningService<RoleClient, ClientConfig>,
-    wire: Wire,
+    arrivals: Arrivals,
 }
 
 impl Deref for Client {
@@ -111,6 +113,17 @@ impl Client {
         connected.with_context(|| format!("{program} does not speak MCP on its standard output"))
     }
 
+    /// Connects to a server at the other end of a pipe, declaring these capabilities.
+    pub async fn pipe_as(
+        capabilities: ClientCapabilities,
+        pipe: DuplexStream,
+        protocol: ProtocolVersion,
+    ) -> anyhow::Result<Self> {
+        let (input, output) = tokio::io::split(pipe);
+        let transport = AsyncRwTransport::new_client(input, output);
+        Self::connect(transport, capabilities, protocol).await
+    }
+
     async fn connect<T>(
         transport: T,
         capabilities: ClientCapabilities,
@@ -119,8 +132,8 @@ impl Client {
     where
         T: Transport<RoleClient> + 'static,
     {
-        let wire = Wire::default();
-        let tapped = Tap::new(transport, wire.clone());
+        let arrivals = Arrivals::default();
+        let noted = Noted::new(transport, arrivals.clone());
         let me = Implementation::new("mcp-cancellation-lessons", env!("CARGO_PKG_VERSION"));
         let config = ClientConfig::new(capabilities, me).with_protocol_version(protocol.clone());
         // 2025-11-25 opens with the `initialize` handshake. 2026-07-28 has none: the client
@@ -130,21 +143,21 @@ impl Client {
         } else {
             ClientLifecycleMode::Initialize
         };
-        let service = timeout(PATIENCE, config.serve_with_lifecycle(tapped, lifecycle))
+        let service = timeout(PATIENCE, config.serve_with_lifecycle(noted, lifecycle))
             .await
             .context("the server accepted the connection but said nothing")??;
-        Ok(Self { service, wire })
+        Ok(Self { service, arrivals })
     }
 
     /// All progress that comes in from now on. Take it before the call: the first
     /// notification may be faster than the caller's next line.
     pub fn progress(&self) -> Progress {
-        self.wire.progress()
+        self.arrivals.progress()
     }
 
     /// What has come in for a request so far.
     pub fn traffic(&self, id: &RequestId, token: &ProgressToken) -> Traffic {
-        self.wire.traffic(id, token)
+        self.arrivals.traffic(id, token)
     }
 
     /// Calls a tool and waits for its result, for at most [`PATIENCE`].

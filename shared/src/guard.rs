@@ -4,46 +4,59 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
-use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CancelTaskParams, CancelledNotificationParam,
-    CustomRequest, CustomResult, GetTaskParams, GetTaskResult, Implementation, ListToolsResult,
-    PaginatedRequestParams, ServerConfig, Tool, UpdateTaskParams,
-};
-use rmcp::service::{NotificationContext, RequestContext};
+use futures::future::BoxFuture;
+use rmcp::model::{CallToolRequestParams, CallToolResponse, Implementation, ServerConfig};
+use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-/// How long a tool may take to clean up when the server stops.
+use crate::hosting::Stop;
+use crate::layer::{Layer, Server};
+
+/// How long a caller waits for a tool that cleans up while the server stops.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A server whose every call is answered: when the tool is unknown, when it panics (rmcp
-/// would leave the caller waiting), and when the server stops under it.
-#[derive(Debug, Clone)]
-pub struct Guarded<S> {
-    server: S,
-    shutdown: CancellationToken,
-    running: TaskTracker,
+/// Answers every call: when the tool is unknown, when it panics (rmcp would leave the caller
+/// waiting), and when the server stops under it.
+#[derive(Debug)]
+pub struct Guard {
+    stop: Stop,
 }
 
-impl<S> Guarded<S> {
-    /// Guards the server until `shutdown`; `running` counts the calls at work.
-    pub fn new(server: S, shutdown: CancellationToken, running: TaskTracker) -> Self {
-        Self { server, shutdown, running }
+impl Guard {
+    /// Guards a server until it is told to stop.
+    pub fn new(stop: Stop) -> Self {
+        Self { stop }
     }
 }
 
-impl<S: ServerHandler> ServerHandler for Guarded<S> {
-    async fn call_tool(
+impl Layer for Guard {
+    fn call_tool<'a>(
+        &'a self,
+        next: &'a Server,
+        request: CallToolRequestParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> BoxFuture<'a, Result<CallToolResponse, ErrorData>> {
+        self.guard(next.clone(), request, ctx).boxed()
+    }
+
+    fn get_info(&self, next: &Server) -> ServerConfig {
+        let me = Implementation::new("mcp-cancellation-lessons", env!("CARGO_PKG_VERSION"));
+        next.get_info().with_server_info(me)
+    }
+}
+
+impl Guard {
+    async fn guard(
         &self,
+        next: Server,
         request: CallToolRequestParams,
         mut ctx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let _running = self.running.token();
+        let running = self.stop.running();
         let name = request.name.clone();
-        if self.server.get_tool(&name).is_none() {
-            let tools = self.server.list_tools(None, ctx).await?.tools;
+        if next.get_tool(&name).is_none() {
+            let tools = next.list_tools(None, ctx).await?.tools;
             let known: Vec<_> = tools.iter().map(|tool| &*tool.name).collect();
             let message = format!("unknown tool {name:?}; this server has: {}", known.join(", "));
             return Err(ErrorData::invalid_params(message, None));
@@ -51,75 +64,29 @@ impl<S: ServerHandler> ServerHandler for Guarded<S> {
         // A child of rmcp's token: it fires when the client cancels, and can be fired
         // for this call alone when the server stops.
         ctx.ct = ctx.ct.child_token();
-        let stop = ctx.ct.clone();
-        let call = AssertUnwindSafe(self.server.call_tool(request, ctx)).catch_unwind();
-        tokio::pin!(call);
-        tokio::select! {
-            answer = &mut call => answer.unwrap_or_else(|_| {
-                Err(ErrorData::internal_error(format!("the tool {name} panicked"), None))
-            }),
-            () = self.shutdown.cancelled() => {
-                stop.cancel();
-                let _ = timeout(GRACE, call).await;
-                Err(ErrorData::internal_error("the server is shutting down", None))
-            }
+        let cancel = ctx.ct.clone();
+        let mut call = async move {
+            let answer = AssertUnwindSafe(next.call_tool(request, ctx)).catch_unwind().await;
+            drop(running);
+            answer
         }
-    }
-
-    fn get_info(&self) -> ServerConfig {
-        let me = Implementation::new("mcp-cancellation-lessons", env!("CARGO_PKG_VERSION"));
-        self.server.get_info().with_server_info(me)
-    }
-
-    fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.server.get_tool(name)
-    }
-
-    async fn list_tools(
-        &self,
-        request: Option<PaginatedRequestParams>,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<ListToolsResult, ErrorData> {
-        self.server.list_tools(request, ctx).await
-    }
-
-    async fn get_task(
-        &self,
-        request: GetTaskParams,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<GetTaskResult, ErrorData> {
-        self.server.get_task(request, ctx).await
-    }
-
-    async fn update_task(
-        &self,
-        request: UpdateTaskParams,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        self.server.update_task(request, ctx).await
-    }
-
-    async fn cancel_task(
-        &self,
-        request: CancelTaskParams,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        self.server.cancel_task(request, ctx).await
-    }
-
-    async fn on_custom_request(
-        &self,
-        request: CustomRequest,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<CustomResult, ErrorData> {
-        self.server.on_custom_request(request, ctx).await
-    }
-
-    async fn on_cancelled(
-        &self,
-        cancelled: CancelledNotificationParam,
-        ctx: NotificationContext<RoleServer>,
-    ) {
-        self.server.on_cancelled(cancelled, ctx).await;
+        .boxed();
+        let answer = tokio::select! {
+            // A result that is there is given, even if the server stops at that moment.
+            biased;
+            answer = &mut call => answer,
+            () = self.stop.requested() => {
+                cancel.cancel();
+                // The caller waits for a while. The tool may take longer to clean up, so it is
+                // not dropped: it goes on for as long as the process does.
+                if timeout(GRACE, &mut call).await.is_err() {
+                    tokio::spawn(call);
+                }
+                return Err(ErrorData::internal_error("the server is shutting down", None));
+            }
+        };
+        answer.unwrap_or_else(|_| {
+            Err(ErrorData::internal_error(format!("the tool {name} panicked"), None))
+        })
     }
 }

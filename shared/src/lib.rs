@@ -1,23 +1,21 @@
-//! What every lesson needs and none teaches.
+//! The common server and client code of all lessons.
 //!
-//! Data flows one way: [`run`] reads the command line, starts a server with [`hosting`]
-//! and plays a [`lesson`], whose story gets a [`client`]. The common [`server`] works on
-//! the files of [`dataset`] and writes down in [`calls`] what it ran and how that
-//! ended. [`terminate`] and [`guard`] stand between a server and its clients;
-//! [`narrate`] draws. [`wrong`] breaks a server on purpose, to prove that a
-//! lesson would notice; [`wire`] is where it looks.
+//! The server's side: a [`server`] works on the files of [`dataset`] and writes down in [`calls`]
+//! what it ran and how that ended. [`layer`] makes one type of all servers, [`guard`] stands around
+//! each, [`cancel`] and [`sessions`] watch over what is said about a cancelled call, and [`hosting`]
+//! puts it on a transport. [`between`] is a seam for tests.
+//!
+//! The client's side: [`client`] connects and asks, [`arrivals`] notes what comes in.
 
+pub mod arrivals;
+pub mod between;
 pub mod calls;
-mod cli;
+pub mod cancel;
 pub mod client;
 pub mod dataset;
 pub mod guard;
 pub mod hosting;
-pub mod lesson;
-pub mod narrate;
-pub mod run;
+pub mod layer;
+pub mod open_calls;
 pub mod server;
-pub mod sessions;
-pub mod terminate;
-pub mod wire;
-pub mod wrong;
+mod sessions;

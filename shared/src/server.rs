@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::calls::{Call, CallList, Calls, State};
 use crate::dataset::{DataFolder, Scan, Summary};
+use crate::hosting::Stop;
 
 /// The longest `processing_time`, in steps.
 pub const MAX_STEPS: u32 = 3600;
@@ -27,6 +28,8 @@ pub struct Setup {
     pub calls: Calls,
     /// The length of one step of work.
     pub tick: Duration,
+    /// Tells the server to stop, and counts what still runs.
+    pub stop: Stop,
 }
 
 /// The server of most lessons: `process_large_file` and `list_calls`.

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::run::main(&tour::LESSONS)
+    course::run::main(&tour::LESSONS)
 }

@@ -5,32 +5,35 @@
 
 use anyhow::{bail, ensure};
 use chrono::Utc;
+use course::lesson::{Lesson, Protocol, Transport};
+use course::narrate::{bar, outcome, timeline};
+use course::stage::Stage;
 use rmcp::model::CancelledNotificationParam;
 use rmcp::service::{PeerRequestOptions, ServiceError};
 use serde_json::json;
 use shared::calls::State;
 use shared::client::{PROMPT, text_of, tool_call};
-use shared::lesson::{About, Lesson, Protocol, Transport};
-use shared::narrate::{bar, outcome, timeline};
+use shared::layer::Server;
+use shared::server::FileServer;
 use tokio::time::Instant;
 
 /// Lesson 1.
-pub const LESSON: About = About {
+pub const LESSON: Lesson = Lesson {
     number: 1,
     name: "basic-cancel",
     title: "Cancel a running call, and prove that the server stopped",
     transports: &[Transport::Http, Transport::Stdio],
     protocols: &[Protocol::V2025, Protocol::V2026],
-    host: |setup, site| shared::hosting::host(shared::server::FileServer::new(setup), site),
-    story: |lesson| Box::pin(story(lesson)),
+    server: |setup| Ok(Server::new(FileServer::new(setup))),
+    story: |stage| Box::pin(story(stage)),
     chapters: &[],
 };
 
 const REASON: &str = "the user pressed stop";
 
 /// The lesson. Read it from top to bottom.
-pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
-    let client = lesson.connect().await?;
+pub async fn story(stage: &Stage) -> anyhow::Result<()> {
+    let client = stage.connect().await?;
 
     // 1. Start a call that takes ten steps. `call_tool(..)` would send the same request, but
     //    keep its id to itself, and a cancel has to name the request. So we send it by hand:
@@ -107,7 +110,7 @@ pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
     );
 
     //    Did the reason arrive? It is for people: show it, log it, and decide nothing by it.
-    let expected = lesson.cancels_by_message().then_some(REASON);
+    let expected = stage.cancels_by_message().then_some(REASON);
     ensure!(
         record.reason.as_deref() == expected,
         "the reason was lost: the server knows {:?}, not {expected:?}",

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::run::main(&[basic_cancel::LESSON])
+    course::run::main(&[basic_cancel::LESSON])
 }

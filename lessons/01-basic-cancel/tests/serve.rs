@@ -1,8 +1,6 @@
 //! The serving terminal: what it shows, how it stops, what it refuses.
 #![cfg(unix)]
 
-mod support;
-
 use std::time::Duration;
 
 use assert_cmd::Command;
@@ -12,8 +10,10 @@ use rmcp::model::ProtocolVersion;
 use rmcp::service::PeerRequestOptions;
 use serde_json::json;
 use shared::client::{Client, tool_call};
-use support::{DEADLINE, Server};
+use testing::process::{DEADLINE, Process};
 use tokio::time::timeout;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_basic-cancel");
 
 const STOP: Duration = Duration::from_secs(2);
 
@@ -25,7 +25,7 @@ fn basic_cancel(arguments: &str) -> Command {
 
 #[test]
 fn two_terminals() {
-    let server = Server::http("100ms");
+    let server = Process::http(PROGRAM, "100ms");
     basic_cancel("client --url").arg(&server.url).assert().success().stderr(is_empty());
     let first = server.line_with("request 1");
     assert!(first.contains("process_large_file starts, 10 steps"), "{first}");
@@ -42,7 +42,7 @@ fn two_terminals() {
 
 #[test]
 fn two_terminals_on_2026_07_28() {
-    let server = Server::http("100ms");
+    let server = Process::http(PROGRAM, "100ms");
     let client = basic_cancel("client --protocol 2026-07-28 --url").arg(&server.url).assert();
     client.success().stderr(is_empty());
     assert!(server.line_with("cancelled").ends_with("of 10 steps, no reason given"));
@@ -50,7 +50,7 @@ fn two_terminals_on_2026_07_28() {
 
 /// Calls of both revisions are at work when the signal comes.
 fn stops_on(signal: &str) {
-    let mut server = Server::http("100ms");
+    let mut server = Process::http(PROGRAM, "100ms");
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let mut clients = Vec::new();
         for protocol in [ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28] {
@@ -89,7 +89,7 @@ fn sigterm_stops_it_with_calls_in_flight() {
 
 #[test]
 fn a_taken_port_is_named_with_a_way_out() {
-    let server = Server::http("1s");
+    let server = Process::http(PROGRAM, "1s");
     let taken = server.url.trim_start_matches("http://").trim_end_matches("/mcp");
     let refused = basic_cancel("serve --addr").arg(taken).assert().code(1);
     refused.stderr(contains(format!("cannot listen on {taken}; --addr 127.0.0.1:0 takes")));
@@ -139,7 +139,7 @@ fn a_tick_without_a_unit_or_too_long() {
 
 /// Ctrl-C in the client's terminal, while its call runs: how does the server say it ended?
 fn a_client_leaves(protocol: &str) -> String {
-    let server = Server::http("200ms");
+    let server = Process::http(PROGRAM, "200ms");
     let mut client = std::process::Command::new(env!("CARGO_BIN_EXE_basic-cancel"))
         .args(["client", "--protocol", protocol, "--url", &server.url])
         .stdout(std::process::Stdio::null())

@@ -1,12 +1,12 @@
 //! What a server on standard input and output says after a cancel, line by line: nothing.
 #![cfg(unix)]
 
-mod support;
-
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::Server;
+use testing::process::Process;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_basic-cancel");
 
 /// A message of either revision. 2026-07-28 carries in each what 2025-11-25 says once.
 fn message(protocol: &str, id: Option<Value>, method: &str, mut params: Value) -> String {
@@ -36,8 +36,8 @@ fn cancel(params: Value) -> String {
 }
 
 /// A server that is ready for calls of this revision.
-fn open(protocol: &str) -> Server {
-    let mut server = Server::stdio("20ms");
+fn open(protocol: &str) -> Process {
+    let mut server = Process::stdio(PROGRAM, "20ms");
     if protocol == "2025-11-25" {
         let me = json!({ "name": "test", "version": "0" });
         let hello = json!({ "protocolVersion": protocol, "clientInfo": me, "capabilities": {} });
@@ -48,12 +48,12 @@ fn open(protocol: &str) -> Server {
     server
 }
 
-fn next(server: &Server) -> Value {
+fn next(server: &Process) -> Value {
     serde_json::from_str(&server.line()).unwrap()
 }
 
 /// The next message that is no progress.
-fn answer(server: &Server) -> Value {
+fn answer(server: &Process) -> Value {
     std::iter::repeat_with(|| next(server)).find(|message| message["id"] != Value::Null).unwrap()
 }
 
@@ -111,9 +111,25 @@ fn what_names_no_open_call_is_ignored() {
     }
 }
 
+/// `printf .. | server`: the input has ended, and the calls give all that they would have given.
+#[test]
+fn calls_are_answered_after_the_end_of_input() {
+    for protocol in ["2025-11-25", "2026-07-28"] {
+        let mut server = open(protocol);
+        server.say(&work(protocol, 1, 10));
+        server.hang_up();
+        let said: Vec<Value> =
+            server.rest().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let (result, progress) = said.split_last().expect("an answer");
+        assert_eq!(result["result"]["isError"], false, "{result}");
+        // One says that the tool runs, and one follows each step.
+        assert_eq!(progress.len(), 11, "{progress:?}");
+    }
+}
+
 #[test]
 fn a_cancel_before_initialize_is_ignored() {
-    let mut server = Server::stdio("20ms");
+    let mut server = Process::stdio(PROGRAM, "20ms");
     server.say(&cancel(json!({ "requestId": 1 })));
     let me = json!({ "name": "test", "version": "0" });
     let hello = json!({ "protocolVersion": "2025-11-25", "clientInfo": me, "capabilities": {} });

@@ -9,24 +9,26 @@ pub mod tools;
 use std::collections::HashMap;
 
 use anyhow::{Context, bail, ensure};
+use course::lesson::{Lesson, Protocol, Transport};
+use course::narrate::timeline;
+use course::stage::Stage;
 use rmcp::model::{CancelledNotificationParam, RequestId};
 use rmcp::service::ServiceError;
 use serde_json::json;
 use shared::calls::State;
 use shared::client::{Client, patient, tool_call};
-use shared::lesson::{About, Lesson, Protocol, Transport};
-use shared::narrate::timeline;
+use shared::layer::Server;
 use tokio::time::{Duration, Instant};
 
 /// Lesson 2.
-pub const LESSON: About = About {
+pub const LESSON: Lesson = Lesson {
     number: 2,
     name: "late-cancel",
     title: "A cancel that comes too late, and the race before it",
     transports: &[Transport::Http, Transport::Stdio],
     protocols: &[Protocol::V2025, Protocol::V2026],
-    host: |setup, site| shared::hosting::host(tools::QuickServer::new(setup), site),
-    story: |lesson| Box::pin(story(lesson)),
+    server: |setup| Ok(Server::new(tools::QuickServer::new(setup))),
+    story: |stage| Box::pin(story(stage)),
     chapters: &[],
 };
 
@@ -40,8 +42,8 @@ enum End {
 }
 
 /// The lesson. Read it from top to bottom.
-pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
-    let client = lesson.connect().await?;
+pub async fn story(stage: &Stage) -> anyhow::Result<()> {
+    let client = stage.connect().await?;
     too_late(&client).await?;
     race(&client).await?;
     client.close().await

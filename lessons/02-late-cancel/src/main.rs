@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::run::main(&[late_cancel::LESSON])
+    course::run::main(&[late_cancel::LESSON])
 }

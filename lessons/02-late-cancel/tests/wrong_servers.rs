@@ -1,19 +1,17 @@
 //! Two servers that only this lesson has reason to fear.
 
-#[path = "../../../shared/tests/support/hosted.rs"]
-mod hosted;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use hosted::{Hosted, setup};
+use course::lesson::Protocol;
+use course::stage::Stage;
 use late_cancel::tools::QuickServer;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, ListToolsResult, PaginatedRequestParams, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use shared::lesson::{Lesson, Protocol};
+use testing::hosted::{Hosted, setup};
 
 /// Behaves until a tool has been called once, and then no more.
 #[derive(Clone)]
@@ -61,7 +59,7 @@ impl ServerHandler for Turncoat {
 async fn ending(turns_on: &'static str, protocol: Protocol) -> String {
     let server = Turncoat { server: QuickServer::new(setup(0)), turns_on, calls: Arc::default() };
     let server = Hosted::start(server).await;
-    let error = late_cancel::story(&Lesson::over_http(&server.url, protocol)).await.unwrap_err();
+    let error = late_cancel::story(&Stage::over_http(&server.url, protocol)).await.unwrap_err();
     format!("{error:#}")
 }
 

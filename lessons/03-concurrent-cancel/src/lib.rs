@@ -7,6 +7,9 @@ use std::collections::HashMap;
 
 use anyhow::{Context, ensure};
 use chrono::Utc;
+use course::lesson::{Lesson, Protocol, Transport};
+use course::narrate::{bar, outcome, timeline};
+use course::stage::Stage;
 use rmcp::RoleClient;
 use rmcp::model::{CallToolResult, RequestId};
 use rmcp::service::RequestHandle;
@@ -14,28 +17,28 @@ use serde_json::json;
 use shared::calls::State;
 use shared::client::{Client, patient, text_of, tool_call, tool_result};
 use shared::dataset::{LARGE, LARGE_ROWS, part};
-use shared::lesson::{About, Lesson, Protocol, Transport};
-use shared::narrate::{bar, outcome, timeline};
+use shared::layer::Server;
+use shared::server::FileServer;
 
 /// Lesson 3.
-pub const LESSON: About = About {
+pub const LESSON: Lesson = Lesson {
     number: 3,
     name: "concurrent-cancel",
     title: "Cancel one of many calls, and nothing else",
     transports: &[Transport::Http, Transport::Stdio],
     protocols: &[Protocol::V2025, Protocol::V2026],
-    host: |setup, site| shared::hosting::host(shared::server::FileServer::new(setup), site),
-    story: |lesson| Box::pin(story(lesson)),
+    server: |setup| Ok(Server::new(FileServer::new(setup))),
+    story: |stage| Box::pin(story(stage)),
     chapters: &[],
 };
 
 const MANY: usize = 100;
 
 /// The lesson. Read it from top to bottom.
-pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
-    let client = lesson.connect().await?;
+pub async fn story(stage: &Stage) -> anyhow::Result<()> {
+    let client = stage.connect().await?;
     three(&client).await?;
-    many(&client, lesson.cancels_by_message()).await?;
+    many(&client, stage.cancels_by_message()).await?;
     client.close().await
 }
 

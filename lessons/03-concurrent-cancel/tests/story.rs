@@ -1,10 +1,7 @@
 //! The story passes wherever it can be told, and fails, by its own sentence, against
 //! servers that are wrong on purpose.
 
-#[path = "../../../shared/tests/support/play.rs"]
-mod play;
-
-use play::{EVERYWHERE, HTTP_2025, HTTP_2026, Program, STDIO_2025, STDIO_2026};
+use testing::story::{EVERYWHERE, HTTP_2025, HTTP_2026, Program, STDIO_2025, STDIO_2026};
 
 const LESSON: Program = Program(env!("CARGO_BIN_EXE_concurrent-cancel"));
 

@@ -9,35 +9,35 @@ pub mod tools;
 
 use anyhow::{bail, ensure};
 use chrono::Utc;
+use course::lesson::{Lesson, Protocol, Transport};
+use course::narrate::{outcome, timeline};
+use course::stage::Stage;
 use rmcp::RoleClient;
 use rmcp::service::RequestHandle;
 use serde_json::{Value, json};
 use shared::calls::{CallRecord, State};
 use shared::client::{Client, patient, tool_call};
-use shared::lesson::{About, Lesson, Protocol, Transport};
-use shared::narrate::{outcome, timeline};
+use shared::layer::Server;
 
 use resources::{Inventory, PERMITS};
 
 /// Lesson 4.
-pub const LESSON: About = About {
+pub const LESSON: Lesson = Lesson {
     number: 4,
     name: "cleanup",
     title: "What a cancelled tool must give back",
     transports: &[Transport::Http, Transport::Stdio],
     protocols: &[Protocol::V2025, Protocol::V2026],
-    host: |setup, site| {
-        Box::pin(async { shared::hosting::host(tools::ExportServer::new(setup)?, site).await })
-    },
-    story: |lesson| Box::pin(story(lesson)),
+    server: |setup| Ok(Server::new(tools::ExportServer::new(setup)?)),
+    story: |stage| Box::pin(story(stage)),
     chapters: &[],
 };
 
 const ROUNDS: u32 = 50;
 
 /// The lesson. Read it from top to bottom, with `tools.rs` beside it.
-pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
-    let client = lesson.connect().await?;
+pub async fn story(stage: &Stage) -> anyhow::Result<()> {
+    let client = stage.connect().await?;
     // `Drop` can close, unlock and remove. It cannot `.await`, so it cannot delete a row in a
     // database: the second of the good tools holds a lease too, the first does not.
     let leases_of = |tool| usize::from(tool == "export_async");

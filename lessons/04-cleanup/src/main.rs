@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::run::main(&[cleanup::LESSON])
+    course::run::main(&[cleanup::LESSON])
 }

@@ -1,16 +1,14 @@
 //! Servers that leak where they should not, and the other way round.
 
-#[path = "../../../shared/tests/support/hosted.rs"]
-mod hosted;
-
 use cleanup::tools::ExportServer;
-use hosted::{Hosted, setup};
+use course::lesson::Protocol;
+use course::stage::Stage;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, ListToolsResult, PaginatedRequestParams, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use shared::lesson::{Lesson, Protocol};
+use testing::hosted::{Hosted, setup};
 
 /// Does the work of one tool with another, or writes reports under their final name.
 #[derive(Clone)]
@@ -61,7 +59,7 @@ async fn ends_with(tool: &'static str, by: &'static str, sentence: &str) {
     for protocol in [Protocol::V2025, Protocol::V2026] {
         let server = ExportServer::new(setup(20)).unwrap();
         let server = Hosted::start(Swapped { server, tool, by }).await;
-        let error = cleanup::story(&Lesson::over_http(&server.url, protocol)).await.unwrap_err();
+        let error = cleanup::story(&Stage::over_http(&server.url, protocol)).await.unwrap_err();
         let error = format!("{error:#}");
         assert!(error.contains(sentence), "{error}");
     }

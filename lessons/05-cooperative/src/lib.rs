@@ -11,11 +11,13 @@ pub mod tools;
 pub mod work;
 
 use anyhow::{Context, bail, ensure};
+use course::lesson::{Lesson, Protocol, Transport};
+use course::narrate::{outcome, timeline};
+use course::stage::Stage;
 use serde_json::{Value, json};
 use shared::calls::State;
 use shared::client::{Client, PROMPT};
-use shared::lesson::{About, Lesson, Protocol, Transport};
-use shared::narrate::{outcome, timeline};
+use shared::layer::Server;
 use tokio::time::{Duration, Instant};
 
 use measure::{ask, at_work, cancel_at_work, ms, said, until_ended};
@@ -23,14 +25,14 @@ use tools::{EVERY, Leftovers, THREADS};
 use work::Digest;
 
 /// Lesson 5.
-pub const LESSON: About = About {
+pub const LESSON: Lesson = Lesson {
     number: 5,
     name: "cooperative",
     title: "A server cannot kill a tool: the tool must look",
     transports: &[Transport::Http, Transport::Stdio],
     protocols: &[Protocol::V2025, Protocol::V2026],
-    host: |setup, site| shared::hosting::host(tools::WorkServer::new(setup), site),
-    story: |lesson| Box::pin(story(lesson)),
+    server: |setup| Ok(Server::new(tools::WorkServer::new(setup))),
+    story: |stage| Box::pin(story(stage)),
     chapters: &[],
 };
 
@@ -39,8 +41,8 @@ const SOON: Duration = Duration::from_millis(50);
 const CHEAP: f64 = 0.05;
 
 /// The lesson. Read it from top to bottom, with `tools.rs` beside it.
-pub async fn story(lesson: &Lesson) -> anyhow::Result<()> {
-    let client = lesson.connect().await?;
+pub async fn story(stage: &Stage) -> anyhow::Result<()> {
+    let client = stage.connect().await?;
     // How many passes over the file keep a thread busy for a good second and a half here?
     let four: Digest = ask(&client, "polls", json!({ "passes": 4, "every": 0 })).await?;
     let cpu_us = four.cpu_us.context("polls measures its processor time")?;

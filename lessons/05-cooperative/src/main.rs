@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::run::main(&[cooperative::LESSON])
+    course::run::main(&[cooperative::LESSON])
 }

@@ -3,12 +3,9 @@
 //!
 //! This lesson measures, so its plays take turns.
 
-#[path = "../../../shared/tests/support/play.rs"]
-mod play;
-
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use play::{EVERYWHERE, HTTP_2025, HTTP_2026, Program, STDIO_2025, STDIO_2026};
+use testing::story::{EVERYWHERE, HTTP_2025, HTTP_2026, Program, STDIO_2025, STDIO_2026};
 
 const LESSON: Program = Program(env!("CARGO_BIN_EXE_cooperative"));
 

@@ -1,19 +1,16 @@
 //! What the README warns of, held to be true.
 
-#[path = "../../../shared/tests/support/hosted.rs"]
-mod hosted;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cooperative::tools::WorkServer;
 use cooperative::work::Digest;
-use hosted::{Hosted, setup};
 use rmcp::model::ProtocolVersion;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use serde_json::{Value, json};
 use shared::client::Client;
+use testing::hosted::{Hosted, setup};
 use tokio::sync::mpsc;
 use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;

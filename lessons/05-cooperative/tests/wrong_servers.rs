@@ -1,12 +1,10 @@
 //! Servers whose tools are not what they say, or that hide what they left behind.
 
-#[path = "../../../shared/tests/support/hosted.rs"]
-mod hosted;
-
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use cooperative::tools::WorkServer;
-use hosted::{Hosted, setup};
+use course::lesson::Protocol;
+use course::stage::Stage;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, ListToolsResult, PaginatedRequestParams,
     ProtocolVersion, Tool,
@@ -15,7 +13,7 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
 use shared::client::Client;
-use shared::lesson::{Lesson, Protocol};
+use testing::hosted::{Hosted, setup};
 use tokio::sync::Mutex;
 
 /// This lesson measures, so its plays take turns.
@@ -72,7 +70,7 @@ async fn ends_with(
     let _turn = TURN.lock().await;
     let server = WorkServer::new(setup(0));
     let server = Hosted::start(Liar { server, hears, says }).await;
-    let lesson = Lesson::over_http(&server.url, Protocol::V2025);
+    let lesson = Stage::over_http(&server.url, Protocol::V2025);
     let error = cooperative::story(&lesson).await.unwrap_err().to_string();
     let client = Client::http(&server.url, ProtocolVersion::V_2025_11_25).await.unwrap();
     client.call("sweep", Value::Null).await.unwrap();

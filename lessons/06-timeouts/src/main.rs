@@ -1,7 +1,0 @@
-//! `cargo run -p timeouts`
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    shared::run::main(&[timeouts::LESSON])
-}

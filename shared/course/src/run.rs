@@ -1,0 +1,266 @@
+//! What the command line sets going: a story, a server, or several stories in a row.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, ensure};
+use shared::between::Between;
+use shared::calls::Calls;
+use shared::dataset::DataFolder;
+use shared::hosting::{self, Door, Site, Stop};
+use shared::server::Setup;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+
+use crate::cli::{self, Options, Task};
+use crate::lesson::{Chapter, Lesson, Transport};
+use crate::log;
+use crate::narrate;
+use crate::stage::{DEFAULT_TICK, Place, Stage};
+
+/// How long a server that has ended may take to print its last lines.
+const LAST_NEWS: Duration = Duration::from_millis(100);
+
+/// The whole of a lesson's `main`: reads the command line and does what it says. Given
+/// several lessons it plays them one after the other.
+pub fn main(lessons: &[Lesson]) -> ExitCode {
+    let (options, task) = cli::read(lessons);
+    log::to_stderr(options.verbose);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("❌ cannot start the async runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        // Before anything is printed: a reader who sees "Ctrl-C stops it" may press at once.
+        let mut pressed = StopSignal::new()?;
+        match task {
+            Task::Tour => tour(lessons, &options, &mut pressed).await,
+            Task::Play { lesson, chapter, url } => {
+                play(lesson, chapter, &options, url, &mut pressed).await
+            }
+            Task::Serve { lesson, addr, data } => {
+                serve(lesson, &options, addr, data, pressed).await
+            }
+        }
+    });
+    // Not a plain drop: that would wait for a read of standard input that may never end.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("❌ {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn tour(
+    lessons: &[Lesson],
+    options: &Options,
+    pressed: &mut StopSignal,
+) -> anyhow::Result<()> {
+    let tick = options.tick.or(Some(Duration::from_millis(100)));
+    let options = Options { tick, ..options.clone() };
+    let mut summary = Vec::new();
+    let mut failed = 0;
+    for lesson in lessons {
+        let started = Instant::now();
+        let outcome = play(lesson, None, &options, None, pressed).await;
+        let took = started.elapsed().as_secs_f64();
+        println!();
+        summary.push(match outcome {
+            Ok(()) => format!("✅ {:18} {took:5.1} s  {}", lesson.name, lesson.title),
+            Err(error) => {
+                failed += 1;
+                format!("❌ {:18} {took:5.1} s  {error:#}", lesson.name)
+            }
+        });
+    }
+    println!("🎉 The tour:");
+    for line in summary {
+        println!("   {line}");
+    }
+    ensure!(failed == 0, "{failed} of {} lessons failed", lessons.len());
+    println!("   Next: read lessons/01-basic-cancel/README.md, then its src/lib.rs.");
+    Ok(())
+}
+
+/// Plays a lesson or a chapter of it, against the server at `url` or, without one, against its
+/// own.
+async fn play(
+    lesson: &Lesson,
+    chapter: Option<&Chapter>,
+    options: &Options,
+    url: Option<String>,
+    pressed: &mut StopSignal,
+) -> anyhow::Result<()> {
+    let Options { transport, wrong, .. } = *options;
+    let protocol = options.protocol.unwrap_or(lesson.protocols[0]);
+    println!("🚀 {}: {}", lesson.name, lesson.title);
+    println!("   {transport}, revision {protocol}");
+    let stop = Stop::default();
+    let foreign = url.is_some();
+    let (place, hosted) = match (url, transport) {
+        (Some(url), _) => (Place::Url(url), None),
+        (None, Transport::Http) => {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let url = format!("http://{}/mcp", listener.local_addr()?);
+            let setup = setup(options, None, &stop)?;
+            let hosting = host(lesson, options, setup, Door::Http(listener));
+            (Place::Url(url), Some(tokio::spawn(hosting)))
+        }
+        (None, Transport::Stdio) => (Place::Child, None),
+    };
+    let stage = Stage {
+        transport,
+        protocol,
+        tick: options.tick.unwrap_or(DEFAULT_TICK),
+        wrong,
+        foreign,
+        options: passed_on(lesson, options),
+        place,
+    };
+    let story = chapter.map_or(lesson.story, |chapter| chapter.story);
+    // A chapter that waits for a person has a use of its own for Ctrl-C.
+    let may_stop = chapter.is_none_or(|chapter| chapter.in_story);
+    let played = tokio::select! {
+        played = story(&stage) => played.with_context(|| format!("{} failed", lesson.name)),
+        () = pressed.recv(), if may_stop => Err(anyhow!("{} was interrupted", lesson.name)),
+    };
+    // Whatever came of the story, its server stops, and gives back what it holds.
+    stop.now();
+    if let Some(hosted) = hosted {
+        hosted.await??;
+    }
+    played?;
+    match wrong {
+        None => println!("✅ {}: every claim held", lesson.name),
+        Some(wrong) => println!(
+            "🤷 {}: every claim held, so this lesson does not notice --wrong {} here",
+            lesson.name,
+            cli::typed(&wrong)
+        ),
+    }
+    Ok(())
+}
+
+/// The options of this run that another process of this program is to have too.
+fn passed_on(lesson: &Lesson, options: &Options) -> Vec<OsString> {
+    let transport = options.transport.to_string();
+    let given = ["--lesson", lesson.name, "--transport", &transport];
+    let mut arguments = given.map(OsString::from).to_vec();
+    if let Some(protocol) = options.protocol {
+        arguments.extend(["--protocol".into(), protocol.to_string().into()]);
+    }
+    if let Some(tick) = options.tick {
+        arguments.extend(["--tick".into(), humantime::format_duration(tick).to_string().into()]);
+    }
+    if let Some(wrong) = options.wrong {
+        arguments.extend(["--wrong".into(), cli::typed(&wrong).into()]);
+    }
+    if options.verbose > 0 {
+        arguments.push(format!("-{}", "v".repeat(options.verbose.into())).into());
+    }
+    arguments
+}
+
+async fn serve(
+    lesson: &Lesson,
+    options: &Options,
+    addr: SocketAddr,
+    data: Option<PathBuf>,
+    mut pressed: StopSignal,
+) -> anyhow::Result<()> {
+    let stop = Stop::default();
+    let setup = setup(options, data, &stop)?;
+    let (door, news) = match options.transport {
+        Transport::Stdio => {
+            // Standard output belongs to the protocol.
+            let watch = narrate::watch(setup.calls.watch(), |line| eprintln!("{line}"));
+            (Door::Stdio, (options.verbose > 0).then(|| tokio::spawn(watch)))
+        }
+        Transport::Http => {
+            let listener = TcpListener::bind(addr).await.with_context(|| {
+                format!("cannot listen on {addr}; --addr 127.0.0.1:0 takes a free port")
+            })?;
+            let addr = listener.local_addr()?;
+            println!("📡 {} serves MCP at http://{addr}/mcp", lesson.name);
+            println!("   revisions 2025-11-25 and 2026-07-28; Ctrl-C stops it");
+            tokio::spawn(narrate::watch(setup.calls.watch(), |line| println!("{line}")));
+            (Door::Http(listener), None)
+        }
+    };
+    tokio::spawn(async move {
+        pressed.recv().await;
+        stop.now();
+    });
+    host(lesson, options, setup, door).await?;
+    if options.transport == Transport::Http {
+        println!("👋 stopped");
+    }
+    if let Some(news) = news {
+        // The list of calls went with the server: the news end with the last line of it.
+        let _ = timeout(LAST_NEWS, news).await;
+    }
+    Ok(())
+}
+
+/// Hosts the lesson's server, healthy or wrong on purpose.
+fn host(
+    lesson: &Lesson,
+    options: &Options,
+    setup: Setup,
+    door: Door,
+) -> impl Future<Output = anyhow::Result<()>> + Send + use<> {
+    let stop = setup.stop.clone();
+    let (server, wrong) = ((lesson.server)(setup), options.wrong);
+    async move {
+        let server = server?;
+        let (server, between) = match wrong {
+            None => (server, Between::default()),
+            Some(wrong) => (wrong.tools(server), wrong.connections()),
+        };
+        hosting::host(server, Site { door, stop, between }).await
+    }
+}
+
+fn setup(options: &Options, data: Option<PathBuf>, stop: &Stop) -> anyhow::Result<Setup> {
+    let data = match data {
+        Some(folder) => DataFolder::open(&folder)
+            .with_context(|| format!("cannot serve files from {}", folder.display()))?,
+        None => DataFolder::sample().context("cannot write the sample files")?,
+    };
+    let tick = options.tick.unwrap_or(DEFAULT_TICK);
+    Ok(Setup { data, calls: Calls::default(), tick, stop: stop.clone() })
+}
+
+/// Ctrl-C, or what a process manager sends. From its creation on neither ends the process by
+/// itself, even if the process was started with Ctrl-C ignored (`nohup`, a script's `&`).
+struct StopSignal {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignal {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

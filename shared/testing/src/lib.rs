@@ -1,0 +1,9 @@
+//! What the tests share. Everything here panics where a test should fail.
+#![allow(missing_docs, reason = "the names say it, and only tests read them")]
+#![allow(clippy::missing_panics_doc, reason = "panicking is how a test fails")]
+
+pub mod hosted;
+pub mod newman;
+pub mod process;
+pub mod raw;
+pub mod story;

@@ -1,0 +1,63 @@
+//! Two ends that no caller asked for: the tool panics, the server is stopped. Either way
+//! the caller hears of it.
+
+use std::time::Duration;
+
+use rmcp::{tool, tool_router};
+use serde_json::json;
+use testing::hosted::{Hosted, common_server};
+use testing::raw::{BOTH, RawClient, text, within};
+
+#[derive(Clone)]
+struct Fragile;
+
+#[tool_router(server_handler)]
+impl Fragile {
+    #[tool]
+    async fn shatter(&self) -> String {
+        panic!("this panic is part of a test")
+    }
+
+    #[tool]
+    async fn hold(&self) -> String {
+        "held".to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_an_error_that_names_the_tool_and_the_next_call_is_served() {
+    let server = Hosted::start(Fragile).await;
+    for protocol in BOTH {
+        let wire = RawClient::open(&server.url, protocol).await;
+        let answer = wire.call(1, "shatter", &json!({})).await.answer().await;
+        assert_eq!(answer["error"]["code"], -32603, "{answer}");
+        assert_eq!(answer["error"]["message"], "the tool shatter panicked");
+        let answer = wire.call(2, "hold", &json!({})).await.answer().await;
+        assert_eq!(text(&answer), "held");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_answers_all_callers_within_two_seconds() {
+    let stop = Duration::from_secs(2);
+    let server = common_server(100).await;
+    let mut calls = Vec::new();
+    for protocol in BOTH {
+        let wire = RawClient::open(&server.url, protocol).await;
+        for id in 0..3 {
+            calls.push(wire.work(id, 3000).await);
+        }
+    }
+    for call in &mut calls {
+        call.progress(1).await;
+    }
+    server.stop.now();
+    within(stop, "answers, and the end of the hosting", async {
+        for call in calls {
+            let answer = call.answer().await;
+            assert_eq!(answer["error"]["message"], "the server is shutting down", "{answer}");
+        }
+        server.hosting.await.unwrap().unwrap();
+    })
+    .await;
+}
