@@ -4,6 +4,7 @@
 # the diagrams) from npm. Fails on each warning of mdBook, and on each link that does not hold.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export RUST_BACKTRACE=0
 mdbook_version=0.5.4 mermaid_version=12.3.0
 tools=target/book-tools staged=target/book-staged built=target/book
 mkdir -p "$tools"
