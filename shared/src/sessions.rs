@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use futures::future::ready;
 use futures::stream::{once, poll_fn};
 use futures::{Stream, StreamExt};
 use rmcp::model::{ClientJsonRpcMessage, ClientNotification, JsonRpcMessage, ServerJsonRpcMessage};
@@ -161,7 +162,13 @@ impl SessionManager for Sessions {
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         match self.inner.resume(id, last_event_id.clone()).await {
-            Ok(stream) => Ok(stream.left_stream()),
+            Ok(stream) => {
+                // rmcp begins with the event that the client has seen last.
+                let unseen = move |event: &ServerSseMessage| {
+                    ready(event.event_id.as_deref() != Some(&*last_event_id))
+                };
+                Ok(stream.filter(unseen).left_stream())
+            }
             Err(forgotten) => match self.kept_answer(id, &last_event_id) {
                 Some(answer) => Ok(once(async { answer }).right_stream()),
                 None => Err(forgotten),
