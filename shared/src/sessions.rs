@@ -163,9 +163,11 @@ impl SessionManager for Sessions {
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         match self.inner.resume(id, last_event_id.clone()).await {
             Ok(stream) => {
-                // rmcp begins with the event that the client has seen last.
+                // On the stream of a call, rmcp begins with the event that the client has seen
+                // last. Not so on the GET stream: there its ids are one behind.
                 let unseen = move |event: &ServerSseMessage| {
-                    ready(event.event_id.as_deref() != Some(&*last_event_id))
+                    let again = event.event_id.as_deref() == Some(&*last_event_id);
+                    ready(!(again && last_event_id.contains('/')))
                 };
                 Ok(stream.filter(unseen).left_stream())
             }
