@@ -39,7 +39,6 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CallRecord {
     /// The server's own number of the call, from 1. Unique for as long as the server runs.
-    #[schemars(extend("format" = null))]
     pub call: u64,
     /// The first characters of the caller's session id; null where there are no sessions.
     pub session: Option<String>,

@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use rmcp::model::{CallToolRequestParams, CallToolResponse, Implementation, ServerConfig};
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, Implementation, JsonObject, ListToolsResult,
+    PaginatedRequestParams, ServerConfig,
+};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{Instrument, Span, info, info_span};
@@ -52,6 +56,23 @@ impl Layer for Guard {
         ctx: RequestContext<RoleServer>,
     ) -> BoxFuture<'a, Result<CallToolResponse, ErrorData>> {
         self.guard(next.clone(), request, ctx).boxed()
+    }
+
+    fn list_tools<'a>(
+        &'a self,
+        next: &'a Server,
+        page: Option<PaginatedRequestParams>,
+        ctx: RequestContext<RoleServer>,
+    ) -> BoxFuture<'a, Result<ListToolsResult, ErrorData>> {
+        async move {
+            let mut list = next.list_tools(page, ctx).await?;
+            for tool in &mut list.tools {
+                tool.input_schema = portable(&tool.input_schema);
+                tool.output_schema = tool.output_schema.as_deref().map(portable);
+            }
+            Ok(list)
+        }
+        .boxed()
     }
 
     fn get_info(&self, next: &Server) -> ServerConfig {
@@ -126,6 +147,30 @@ impl Guard {
             Err(ErrorData::internal_error(format!("the tool {name} panicked"), None))
         })
     }
+}
+
+/// The schema without formats that only Rust knows, such as `uint32`. Clients in other languages
+/// print a warning for each of them.
+fn portable(schema: &JsonObject) -> Arc<JsonObject> {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                let of_rust = |format: &Value| {
+                    let format = format.as_str().unwrap_or_default();
+                    ["uint", "int", "float", "double"].iter().any(|name| format.starts_with(name))
+                };
+                if fields.get("format").is_some_and(of_rust) {
+                    fields.remove("format");
+                }
+                fields.values_mut().for_each(strip);
+            }
+            Value::Array(values) => values.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let mut schema = schema.clone();
+    schema.values_mut().for_each(strip);
+    Arc::new(schema)
 }
 
 fn span_of(tool: &str, ctx: &RequestContext<RoleServer>) -> Span {
