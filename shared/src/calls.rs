@@ -73,6 +73,11 @@ impl CancelReason {
     pub fn set(&self, reason: String) {
         let _ = self.0.set(reason);
     }
+
+    /// Another clone exists: the call that carries it has not come to its end.
+    pub(crate) fn is_carried(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
 }
 
 /// The list itself. Clones share it.

@@ -23,7 +23,6 @@
 //! - The input of a server on stdio has ended: its client may still read
 //!   (`printf .. | server`), so the calls have [`LINGER`] to end. Then they are cancelled.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -174,7 +173,7 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
         if !self.broken.load(Ordering::Relaxed) {
             sleep_until(self.deadline?).await;
         }
-        self.open.end(&id);
+        self.open.cancel(&id);
         let cancel = CancelledNotificationParam::new(Some(id), None);
         Some(JsonRpcMessage::notification(CancelledNotification::new(cancel).into()))
     }
@@ -184,7 +183,7 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
         unhide(cancel);
         // Ids are typed: "2" does not name the call 2.
         let Some(id) = cancel.params.request_id.clone() else { return false };
-        let Some(call) = self.open.end(&id) else { return false };
+        let Some(call) = self.open.cancel(&id) else { return false };
         if let Some(given) = cancel.params.reason.clone() {
             call.reason.set(given);
         }
@@ -198,11 +197,12 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
     }
 }
 
-/// The answer to a second request with the id of an open one. The specification forbids the
+/// The answer to a second request with the id of one at work. The specification forbids the
 /// client to send it (basic: the id MUST NOT have been used before). rmcp would mix the two up:
-/// a cancel would reach the second only, and the first would lose its stream.
+/// a cancel would reach the second only, and the first would lose its stream. If the first is
+/// cancelled and still cleans up, its result would even become the answer of the second.
 pub(crate) fn refusal(id: RequestId) -> TxJsonRpcMessage<RoleServer> {
-    let why = format!("a request with the id {id} is still open; give each request its own id");
+    let why = format!("a request with the id {id} is still at work; give each request its own id");
     JsonRpcMessage::error(ErrorData::invalid_request(why, None), Some(id))
 }
 
@@ -218,6 +218,17 @@ struct Table {
     answers: VecDeque<Answer>,
 }
 
+impl Table {
+    /// From here on, progress of this call is dropped.
+    fn silence(&mut self, id: &RequestId, call: &OpenCall) {
+        if let Some(token) = &call.token
+            && self.tokens.get(token) == Some(id)
+        {
+            self.tokens.remove(token);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Answer {
     stream: u64,
@@ -225,26 +236,40 @@ struct Answer {
     message: ServerJsonRpcMessage,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct OpenCall {
-    /// The server has received it. Until then its id is only taken.
-    received: bool,
+    at: Stage,
     /// The number that rmcp's session worker gave to the stream of the call's POST.
     stream: Option<u64>,
     token: Option<ProgressToken>,
     reason: CancelReason,
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    /// The server has not received it yet. Its id is taken.
+    #[default]
+    Reserved,
+    Open,
+    /// Its tool may still clean up. Its id is taken until then.
+    Cancelled,
+}
+
+impl OpenCall {
+    fn is_over(&self) -> bool {
+        self.at == Stage::Cancelled && !self.reason.is_carried()
+    }
+}
+
 impl OpenCalls {
     /// Takes an id for a request that is yet to be received. False if the id is in use.
     pub(crate) fn reserve(&self, id: &RequestId) -> bool {
-        match self.table().calls.entry(id.clone()) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(free) => {
-                free.insert(OpenCall::default());
-                true
-            }
+        let mut table = self.table();
+        let free = table.calls.get(id).is_none_or(OpenCall::is_over);
+        if free {
+            table.calls.insert(id.clone(), OpenCall::default());
         }
+        free
     }
 
     /// The stream of a reserved request.
@@ -254,30 +279,39 @@ impl OpenCalls {
         }
     }
 
-    /// A request has been received. False if another one with its id is open.
+    /// A request has been received. False if its id is that of another one at work.
     fn begin(&self, id: &RequestId, token: Option<ProgressToken>, reason: CancelReason) -> bool {
         let mut table = self.table();
-        let call = table.calls.entry(id.clone()).or_default();
-        if call.received {
-            return false;
-        }
-        *call = OpenCall { received: true, token: token.clone(), reason, stream: call.stream };
+        let stream = match table.calls.get(id) {
+            Some(call) if call.at == Stage::Reserved => call.stream,
+            Some(call) if !call.is_over() => return false,
+            _ => None,
+        };
+        let call = OpenCall { at: Stage::Open, stream, token: token.clone(), reason };
+        table.calls.insert(id.clone(), call);
         if let Some(token) = token {
             table.tokens.insert(token, id.clone());
         }
         true
     }
 
-    /// The call has ended. None if no such call is open.
+    /// The call is answered. None if no such call is open.
     fn end(&self, id: &RequestId) -> Option<OpenCall> {
         let mut table = self.table();
-        table.calls.get(id).filter(|call| call.received)?;
+        table.calls.get(id).filter(|call| call.at == Stage::Open)?;
         let call = table.calls.remove(id)?;
-        if let Some(token) = &call.token
-            && table.tokens.get(token) == Some(id)
-        {
-            table.tokens.remove(token);
-        }
+        table.silence(id, &call);
+        Some(call)
+    }
+
+    /// The call is cancelled. None if no such call is open.
+    fn cancel(&self, id: &RequestId) -> Option<OpenCall> {
+        let mut table = self.table();
+        table.calls.retain(|_, call| !call.is_over());
+        let call = table.calls.get_mut(id).filter(|call| call.at == Stage::Open)?;
+        call.at = Stage::Cancelled;
+        let call = call.clone();
+        table.silence(id, &call);
         Some(call)
     }
 
@@ -288,7 +322,8 @@ impl OpenCalls {
 
     /// The id of some open call.
     fn any(&self) -> Option<RequestId> {
-        self.table().calls.iter().find(|(_, call)| call.received).map(|(id, _)| id.clone())
+        let table = self.table();
+        table.calls.iter().find(|(_, call)| call.at == Stage::Open).map(|(id, _)| id.clone())
     }
 
     /// Keeps the answer of a call that came on a stream, for a while.
