@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use rmcp::schemars;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -31,12 +31,10 @@ pub struct Inventory {
     /// Permits that nobody holds.
     #[schemars(with = "u32", extend("format" = null))]
     pub permits_free: usize,
-    /// Finished reports, with their sizes in bytes.
-    #[schemars(with = "Vec<(String, i64)>")]
-    pub finished: Vec<(String, u64)>,
-    /// Temporary files of reports, with their sizes in bytes.
-    #[schemars(with = "Vec<(String, i64)>")]
-    pub unfinished: Vec<(String, u64)>,
+    /// Reports that are finished.
+    pub finished: Vec<String>,
+    /// Temporary files of reports that are not.
+    pub unfinished: Vec<String>,
     /// The reports that somebody holds a lease on.
     pub leases: Vec<String>,
 }
@@ -58,13 +56,14 @@ impl Resources {
 
     /// An export runs for as long as it holds this. See [`Resources::repair`].
     pub fn running(&self) -> anyhow::Result<OwnedRwLockReadGuard<()>> {
-        Arc::clone(&self.running).try_read_owned().context("busy: repair is at work, try again")
+        let running = Arc::clone(&self.running).try_read_owned();
+        running.map_err(|_| anyhow!("busy: repair is at work, try again later"))
     }
 
     /// Takes a permit. Says so if there is none: a queue would hide a leak.
     pub fn try_permit(&self) -> anyhow::Result<SemaphorePermit<'_>> {
         let permit = self.pool.try_acquire();
-        permit.with_context(|| format!("busy: 0 of {PERMITS} permits are free, try again later"))
+        permit.map_err(|_| anyhow!("busy: 0 of {PERMITS} permits are free, try again later"))
     }
 
     /// Puts a permit into the pool by hand.
@@ -108,11 +107,10 @@ impl Resources {
         let (mut finished, mut unfinished) = (Vec::new(), Vec::new());
         let mut entries = fs::read_dir(self.exports()).await?;
         while let Some(entry) = entries.next_entry().await? {
-            // The file may have been renamed or removed since it was listed.
-            let Ok(metadata) = entry.metadata().await else { continue };
             let name = entry.file_name().to_string_lossy().into_owned();
-            let list = if name.ends_with(".tmp") { &mut unfinished } else { &mut finished };
-            list.push((name, metadata.len()));
+            let list =
+                if name.strip_suffix(".tmp").is_some() { &mut unfinished } else { &mut finished };
+            list.push(name);
         }
         finished.sort();
         unfinished.sort();
@@ -131,7 +129,7 @@ impl Resources {
     pub async fn repair(&self) -> anyhow::Result<()> {
         let _alone = self.running.write().await;
         let held = self.inventory().await?;
-        for (name, _) in held.finished.iter().chain(&held.unfinished) {
+        for name in held.finished.iter().chain(&held.unfinished) {
             fs::remove_file(self.exports().join(name)).await?;
         }
         self.with_leases(|db| db.execute("DELETE FROM leases", ())).await?;
