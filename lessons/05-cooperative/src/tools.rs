@@ -81,7 +81,7 @@ impl WorkServer {
 
         let working = async {
             for _ in 0..passes {
-                let mut file = BufReader::new(File::open(&path).await?);
+                let mut file = BufReader::with_capacity(64 << 10, File::open(&path).await?);
                 loop {
                     let mut lines = Vec::new();
                     for _ in 0..EVERY {
@@ -167,7 +167,7 @@ impl WorkServer {
     /// Tells what the cancelled calls did after their cancel, and how many threads are at work.
     #[tool]
     async fn after_cancel(&self) -> Json<AfterCancel> {
-        let busy_threads = THREADS - self.threads.available_permits();
+        let busy_threads = THREADS.saturating_sub(self.threads.available_permits());
         Json(AfterCancel { busy_threads, calls: self.cancelled.list() })
     }
 
