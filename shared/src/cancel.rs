@@ -36,7 +36,7 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use tokio::time::{Instant, sleep_until};
 
-use crate::calls::CancelReason;
+use crate::calls::CallNote;
 use crate::open_calls::OpenCalls;
 
 /// How long the calls of a server on stdio may go on when its input has ended.
@@ -104,13 +104,13 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
             };
             match &mut message {
                 JsonRpcMessage::Request(request) => {
-                    let reason = CancelReason::default();
+                    let note = CallNote::default();
                     let token = request.request.get_meta().get_progress_token();
-                    if !self.open.begin(&request.id, token, reason.clone()) {
+                    if !self.open.begin(&request.id, token, note.clone()) {
                         tokio::spawn(self.send_in_turn(refusal(request.id.clone())));
                         continue;
                     }
-                    request.request.extensions_mut().insert(reason);
+                    request.request.extensions_mut().insert(note);
                 }
                 JsonRpcMessage::Notification(notification) => {
                     if let ClientNotification::CancelledNotification(cancel) =
@@ -178,8 +178,8 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
         // Ids are typed: "2" does not name the call 2.
         let Some(id) = cancel.params.request_id.clone() else { return false };
         let Some(call) = self.open.end(&id) else { return false };
-        if let Some(given) = cancel.params.reason.clone() {
-            call.reason.set(given);
+        if let Some(reason) = &cancel.params.reason {
+            call.note.set_reason(reason);
         }
         if self.answers {
             let error = ErrorData::new(REQUEST_CANCELLED, "Request cancelled", None);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rmcp::model::{ProgressToken, RequestId, ServerJsonRpcMessage};
 use tokio::time::Instant;
 
-use crate::calls::CancelReason;
+use crate::calls::CallNote;
 
 /// How many answers a session keeps for clients that have lost the stream of a call.
 pub const KEPT: usize = 32;
@@ -41,7 +41,7 @@ pub(crate) struct OpenCall {
     /// The number that rmcp's session worker gave to the stream of the call's POST.
     stream: Option<u64>,
     token: Option<ProgressToken>,
-    pub(crate) reason: CancelReason,
+    pub(crate) note: CallNote,
 }
 
 impl OpenCalls {
@@ -68,14 +68,14 @@ impl OpenCalls {
         &self,
         id: &RequestId,
         token: Option<ProgressToken>,
-        reason: CancelReason,
+        note: CallNote,
     ) -> bool {
         let mut table = self.table();
         let call = table.calls.entry(id.clone()).or_default();
         if call.received {
             return false;
         }
-        *call = OpenCall { received: true, token: token.clone(), reason, stream: call.stream };
+        *call = OpenCall { received: true, token: token.clone(), note, stream: call.stream };
         if let Some(token) = token {
             table.tokens.insert(token, id.clone());
         }

@@ -1,7 +1,7 @@
 //! The common server: one tool worth cancelling, and one that tells the truth about it.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rmcp::handler::server::wrapper::{Json, Parameters};
@@ -95,7 +95,7 @@ impl FileServer {
     }
 
     /// Reads a CSV file in `processing_time` steps and returns statistics of its columns.
-    /// Reports progress after each step, in rows. Can be cancelled at any time.
+    /// Reports progress after each step, in bytes. Can be cancelled at any time.
     #[tool]
     async fn process_large_file(
         &self,
@@ -105,7 +105,7 @@ impl FileServer {
         let path = self.setup.data.find(&args.filename)?;
         let Steps(steps) = args.processing_time;
         let call = self.setup.calls.start("process_large_file", steps, &ctx);
-        match self.process(&path, steps, &call, &ctx).await {
+        match self.process(path, steps, &call, &ctx).await {
             Ok(Some(summary)) => {
                 call.end(State::Finished);
                 let text = format!("Successfully processed {}", args.filename);
@@ -136,25 +136,21 @@ impl FileServer {
     /// The work itself. `None` means: cancelled, and stopped.
     async fn process(
         &self,
-        path: &Path,
+        path: PathBuf,
         steps: u32,
         call: &Call,
         ctx: &RequestContext<RoleServer>,
     ) -> anyhow::Result<Option<Summary>> {
-        let (file, stop) = (path.to_owned(), ctx.ct.clone());
         // Parsing blocks, so it belongs on a blocking thread. Such a thread cannot be
         // aborted: the token goes with it, and `.await` here returns once it has stopped.
-        let (total, mut scan) = spawn_blocking(move || {
-            anyhow::Ok((Scan::count_rows(&file, &stop)?, Scan::open(&file)?))
-        })
-        .await??;
+        let mut scan = spawn_blocking(move || Scan::open(&path)).await??;
 
         for step in 0..=steps {
             let step_ends =
                 Instant::now() + if step == 0 { Duration::ZERO } else { self.setup.tick };
-            let rows = total * u64::from(step) / u64::from(steps);
+            let bytes = scan.length() * u64::from(step) / u64::from(steps);
             let stop = ctx.ct.clone();
-            scan = spawn_blocking(move || scan.read_until(rows, &stop).map(|()| scan)).await??;
+            scan = spawn_blocking(move || scan.read_until(bytes, &stop).map(|()| scan)).await??;
             // The rest of the step, and the news of it: two places to wait, and at both
             // the token comes first. An unguarded `notify_progress` can wait for a client
             // that has gone away.
@@ -169,7 +165,7 @@ impl FileServer {
             tokio::select! {
                 biased;
                 () = ctx.ct.cancelled() => return Ok(None),
-                () = report(ctx, rows, total) => {}
+                () = report(ctx, bytes, &scan) => {}
             }
         }
         Ok(Some(scan.summary().clone()))
@@ -177,11 +173,11 @@ impl FileServer {
 }
 
 /// Sends a progress notification, if the caller gave a progress token to ask for them.
-async fn report(ctx: &RequestContext<RoleServer>, rows: u64, total: u64) {
+async fn report(ctx: &RequestContext<RoleServer>, bytes: u64, scan: &Scan) {
     if let Some(token) = ctx.meta.get_progress_token() {
-        let progress = ProgressNotificationParam::new(token, rows as f64)
-            .with_total(total as f64)
-            .with_message(format!("{rows} of {total} rows"));
+        let progress = ProgressNotificationParam::new(token, bytes as f64)
+            .with_total(scan.length() as f64)
+            .with_message(format!("{} rows", scan.summary().rows));
         // A client that is gone is told by `ctx.ct`, not by this error.
         let _ = ctx.peer.notify_progress(progress).await;
     }

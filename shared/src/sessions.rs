@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use futures::future::ready;
 use futures::stream::{once, poll_fn};
 use futures::{Stream, StreamExt};
 use rmcp::model::{ClientJsonRpcMessage, ClientNotification, JsonRpcMessage, ServerJsonRpcMessage};
@@ -149,7 +150,15 @@ impl SessionManager for Sessions {
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         match self.inner.resume(id, last_event_id.clone()).await {
-            Ok(stream) => Ok(stream.left_stream()),
+            Ok(stream) => {
+                // On the stream of a call, rmcp begins with the event that the client has seen
+                // last. Not so on the GET stream: there its ids are one behind.
+                let unseen = move |event: &ServerSseMessage| {
+                    let again = event.event_id.as_deref() == Some(&*last_event_id);
+                    ready(!(again && last_event_id.contains('/')))
+                };
+                Ok(stream.filter(unseen).left_stream())
+            }
             Err(forgotten) => match self.kept_answer(id, &last_event_id) {
                 Some(answer) => Ok(once(async { answer }).right_stream()),
                 None => Err(forgotten),

@@ -131,10 +131,10 @@ async fn start(client: &Client, tool: &'static str) -> anyhow::Result<RequestHan
 async fn cancel(client: &Client, handle: RequestHandle<RoleClient>) -> anyhow::Result<Row> {
     let (id, sent_at) = (handle.id.clone(), Utc::now());
     handle.cancel(Some("enough of it".to_owned())).await?;
-    let call = client.ask_until_ended(&id).await?;
+    let call = client.ask_by_id(&id).await?;
     ensure!(
         call.state != State::Running,
-        "{} did not stop when it was cancelled: it is {}",
+        "{} did not stop when it was cancelled: {}",
         call.tool,
         outcome(&call)
     );

@@ -113,10 +113,10 @@ fn honest(_: &str, _: &mut Value) {}
 notices! {
     notices_an_async_tool_that_does_not_stop:
         |request| ignore(request, "awaits"), honest
-        => "awaits did not stop when it was cancelled: it finished, 20 of 20 steps";
+        => "awaits did not stop when it was cancelled: finished, 20 of 20 steps";
     notices_a_thread_that_does_not_look:
         |request| ignore(request, "polls"), honest
-        => "polls did not stop when it was cancelled: it finished, 20 of 20 steps";
+        => "polls did not stop when it was cancelled: finished, 20 of 20 steps";
     notices_rows_that_are_read_after_the_cancel:
         hears_all, |_, content| {
             if let Some(calls) = content["calls"].as_array_mut()
@@ -169,7 +169,7 @@ notices! {
 #[tokio::test(flavor = "multi_thread")]
 async fn notices_a_server_that_never_tells_its_tools() {
     let ending = ending(|setup| Ok(worker(setup)), Some(Wrong::Deaf)).await;
-    let sentence = "awaits did not stop when it was cancelled: it still runs after 10s";
+    let sentence = "awaits did not stop when it was cancelled: still running, ";
     assert!(ending.contains(sentence), "{ending}");
 }
 

@@ -64,7 +64,7 @@ async fn ends_with(stage: Stage, sentence: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn notices_a_tool_that_does_not_stop() {
     let stage = stage(|setup| Ok(sorter(setup)), Some(Wrong::Deaf));
-    ends_with(stage, "a cancelled call did not stop: it still runs after 10s").await;
+    ends_with(stage, "spawns did not stop when it was cancelled: still running, ").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -187,7 +187,7 @@ async fn call(
 /// What the server says of its newest call, which it should have been told to stop.
 async fn told(client: &Client, by: &str) -> anyhow::Result<String> {
     let newest = client.list_calls().await?.pop().context("the server lists no call")?;
-    let call = client.ask_until_ended(&newest.request_id).await?;
+    let call = client.ask_by_id(&newest.request_id).await?;
     ensure!(
         call.state == State::Cancelled,
         "{by} did not reach the server: its call {}",
@@ -200,7 +200,7 @@ async fn told(client: &Client, by: &str) -> anyhow::Result<String> {
 /// Asks the server until the call has ended, for as long as that takes.
 async fn see_it_end(client: &Client, id: &RequestId) -> anyhow::Result<CallRecord> {
     loop {
-        let call = client.ask_until_ended(id).await?;
+        let call = client.ask_by_id(id).await?;
         if call.state != State::Running {
             return Ok(call);
         }

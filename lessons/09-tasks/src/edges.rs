@@ -25,7 +25,7 @@ pub(crate) async fn panicked(client: &Client) -> anyhow::Result<Row> {
     let end = end.context("the tool has panicked, and its task is still working")??;
     let TaskEnd::Failed(error) = end else { bail!("a tool panicked, and its task ended: {end:?}") };
     println!("   Failed: {}, {}", error.code.0, error.message);
-    Ok((client.ask_until_ended(&request).await?, None))
+    Ok((client.ask_by_id(&request).await?, None))
 }
 
 /// A cancel for a task that there never was. (For requests such a cancel is ignored; this one

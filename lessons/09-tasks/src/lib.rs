@@ -108,7 +108,7 @@ async fn cancelled(client: &Client) -> anyhow::Result<Row> {
     };
     let end = end?;
     ensure!(matches!(end, TaskEnd::Cancelled), "the cancelled task ended otherwise: {end:?}");
-    let call = client.ask_until_ended(&request).await?;
+    let call = client.ask_by_id(&request).await?;
     let said = outcome(&call);
     ensure!(call.state == State::Cancelled, "the task ended as cancelled, but its work is {said}");
     println!("   Cancelled; server: {said}");
@@ -127,7 +127,7 @@ async fn completed(client: &Client) -> anyhow::Result<Row> {
     let counted = result.structured_content.unwrap_or_default()["rows"].clone();
     ensure!(counted == rows, "the task's result is not the call's: {counted} of {rows} rows");
     cancel_in_vain(client, &task.task_id).await?;
-    Ok((client.ask_until_ended(&request).await?, None))
+    Ok((client.ask_by_id(&request).await?, None))
 }
 
 /// A cancel that is heard and, rightly, not obeyed.
@@ -150,7 +150,7 @@ async fn completed_all_the_same(client: &Client) -> anyhow::Result<Row> {
     println!("   Completed: {}", text_of(&result));
     let posted = result.structured_content.unwrap_or_default()["posted"].clone();
     ensure!(posted == rows, "the posting was cut: {posted} of {rows} rows are in the journal");
-    let call = client.ask_until_ended(&request).await?;
+    let call = client.ask_by_id(&request).await?;
     ensure!(call.ended_at > Some(sent_at), "the posting was over before its cancel was sent");
     Ok((call, Some((request, sent_at))))
 }
@@ -168,7 +168,7 @@ async fn reconnected(stage: &Stage, client: Client) -> anyhow::Result<Row> {
     let sent_at = cancel(&client, &task.task_id).await?;
     let end = get_task_result(&client, &task.task_id).await?;
     ensure!(matches!(end, TaskEnd::Cancelled), "the cancelled task ended otherwise: {end:?}");
-    let call = client.ask_until_ended(&request).await?;
+    let call = client.ask_by_id(&request).await?;
     println!("   Cancelled; server: {}", outcome(&call));
     client.close().await?;
     Ok((call, Some((request, sent_at))))

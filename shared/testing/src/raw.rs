@@ -145,6 +145,12 @@ impl RawClient {
         in_time("the head of a response", request.send()).await.unwrap()
     }
 
+    /// Sends any request.
+    pub async fn request(&self, id: impl Into<Value>, method: &str, params: Value) -> Events {
+        let response = self.post(&request(self.protocol, &id.into(), method, params)).await;
+        Events { response, buffer: Vec::new(), last_id: None }
+    }
+
     pub async fn call(&self, id: impl Into<Value>, name: &str, arguments: &Value) -> Events {
         let response = self.post(&tool_call(self.protocol, &id.into(), name, arguments)).await;
         Events { response, buffer: Vec::new(), last_id: None }

@@ -109,15 +109,21 @@ async fn each_session_has_ids_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resumed_stream_gets_the_error_and_ends() {
+async fn a_resumed_stream_goes_on_where_it_was_cut_and_gets_the_error() {
     let server = common_server(10).await;
     let wire = RawClient::open(&server.url, V2025).await;
-    let mut call = wire.work(1, 3000).await;
-    call.progress(2).await;
+    // Fewer steps than rows: each step has progress to tell.
+    let mut call = wire.work(1, 900).await;
+    call.progress(1).await;
+    let seen = call.next().await.unwrap();
     let last_id = call.last_id.take();
     drop(call);
     let mut resumed = wire.listen(last_id.as_deref()).await;
-    resumed.progress(2).await;
+    // It goes on after the event that was seen last: progress only ever increases.
+    let next = resumed.next().await.unwrap();
+    let progress = |message: &Value| message["params"]["progress"].as_f64();
+    assert!(progress(&next) > progress(&seen), "{seen} and then {next}");
+    resumed.progress(1).await;
     wire.cancel(1).await;
     assert_cancelled_once(&resumed.rest().await, &json!(1));
 }
