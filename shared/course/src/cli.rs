@@ -35,7 +35,8 @@ pub(crate) fn read(lessons: &[Lesson]) -> (Options, Task<'_>) {
         _ => ("tour", "Plays the first lessons one after the other"),
     };
     let chapters = lessons.iter().flat_map(|lesson| lesson.chapters).map(|chapter| {
-        let command = Command::new(chapter.name).about(chapter.title).hide(lessons.len() > 1);
+        let hidden = lessons.len() > 1 || chapter.title.is_empty();
+        let command = Command::new(chapter.name).about(chapter.title).hide(hidden);
         ChapterArgs::augment_args(command)
     });
     let mut command = Cli::command().name(name).about(title).subcommands(chapters);
