@@ -8,13 +8,14 @@ use assert_cmd::Command;
 use course::lesson::Lesson;
 
 /// All lessons. The tour itself knows only those that it plays.
-const LESSONS: [Lesson; 8] = [
+const LESSONS: [Lesson; 9] = [
     basic_cancel::LESSON,
     late_cancel::LESSON,
     concurrent_cancel::LESSON,
     cleanup::LESSON,
     cooperative::LESSON,
     timeouts::LESSON,
+    vanished::LESSON,
     tasks::LESSON,
     on_the_wire::LESSON,
 ];
@@ -143,17 +144,22 @@ fn the_output_shown_in_lesson_5() {
 }
 
 #[test]
-fn the_output_shown_in_lesson_6() {
+fn the_output_shown_in_lesson_7() {
     shows_real_output("lessons/07-timeouts/README.md", 2);
 }
 
 #[test]
-fn the_output_shown_in_lesson_7() {
+fn the_output_shown_in_lesson_8() {
+    shows_real_output("lessons/08-vanished/README.md", 5);
+}
+
+#[test]
+fn the_output_shown_in_lesson_9() {
     shows_real_output("lessons/09-tasks/README.md", 2);
 }
 
 #[test]
-fn the_output_shown_in_lesson_8() {
+fn the_output_shown_in_lesson_10() {
     shows_real_output("lessons/10-on-the-wire/README.md", 3);
 }
 

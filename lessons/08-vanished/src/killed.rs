@@ -2,82 +2,141 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use course::lesson::Transport;
+use anyhow::{Context, bail, ensure};
+use course::lesson::{Protocol, Transport};
+use course::narrate::outcome;
 use course::stage::Stage;
 use rmcp::service::PeerRequestOptions;
-use shared::client::PROMPT;
+use serde_json::json;
+use shared::calls::{CallRecord, State};
+use shared::client::{Client, PATIENCE, tool_call};
 use shared::server::MAX_STEPS;
-use tokio::process::Command;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::program::Program;
-use crate::{request, steps};
 
-/// Kills a client at work, three times: over HTTP in both revisions, and over stdio. It does
-/// so whatever the command line says, with servers of its own, each in another process.
+/// Fewer steps than this after the kill, and the server has noticed.
+const NOTICED: u32 = 20;
+/// How many steps a call takes whose end is waited for, unless it is over too soon.
+const FEW: u32 = 5;
+/// Tells the victim how many steps its call is to take.
+const STEPS: &str = "VICTIM_STEPS";
+
+/// Kills a client at work. How its server learns of it depends on transport and revision.
 pub(crate) async fn killed(stage: &Stage) -> anyhow::Result<()> {
-    println!("   kill -9, and       after    the server says of the call");
-    let serve = ["serve", "--transport", "http", "--addr", "127.0.0.1:0"];
-    let mut server = Program::start(stage.program(&serve)?)?;
-    let first = server.line_with(&["serves MCP at"]).await.context("the server")?;
-    let url = first.rsplit(' ').next().unwrap_or_default();
+    match (stage.transport, stage.protocol) {
+        (Transport::Http, protocol) => over_http(stage, protocol).await,
+        (Transport::Stdio, _) => on_stdio(stage).await,
+    }
+}
 
-    // 1. The kernel closes the dead process's sockets. The closed stream is the cancel.
-    let hold = ["hold", "--url", url, "--transport", "http", "--protocol", "2026-07-28"];
-    let client = stage.program(&hold)?;
-    let took = kill(client, Some(&mut server), "http 2026-07-28", "cancelled").await?;
-    ensure!(took < PROMPT, "http 2026-07-28: the server noticed only after {took:.1?}");
+async fn over_http(stage: &Stage, protocol: Protocol) -> anyhow::Result<()> {
+    // The witness: a client of another process, with a connection of its own.
+    let witness = stage.connect().await?;
+    let mut steps = if protocol == Protocol::V2026 { MAX_STEPS } else { FEW };
+    let before = loop {
+        let mut program = stage.program(&["victim", "--url", stage.url()?])?;
+        let mut victim = Program::start(program.env(STEPS, steps.to_string()))?;
+        victim.line_with("is at work").await?;
+        let before = newest(&witness).await?;
+        victim.kill().await?;
+        if before.state == State::Running {
+            break before;
+        }
+        // A fast server, or a busy machine: once more, with more to do.
+        ensure!(steps < MAX_STEPS, "a call of {steps} steps is over before its client is killed");
+        steps = (steps * 4).min(MAX_STEPS);
+    };
+    println!("   kill -9 after step {}", before.steps_done);
 
-    // 2. The same sockets, the same moment. But here a client may come back for its answer
-    //    (`Last-Event-ID`), so a lost connection must not cancel: the work goes to its end.
-    let hold = ["hold", "--url", url, "--transport", "http", "--protocol", "2025-11-25"];
-    let client = stage.program(&hold)?;
-    kill(client, Some(&mut server), "http 2025-11-25", "finished").await?;
+    if protocol == Protocol::V2026 {
+        // The kernel closes the dead process's sockets. The closed stream is the cancel.
+        let after = until(&witness, before.steps_done + NOTICED).await?;
+        noticed(&after, before.steps_done)?;
+    } else {
+        // The same sockets close. But here a client may come back for its answer
+        // (`Last-Event-ID`), so a lost connection is no cancel: the work goes to its end.
+        let after = until(&witness, u32::MAX).await?;
+        ensure!(
+            after.state == State::Finished && after.steps_done == after.steps_total,
+            "a lost connection is no cancel on HTTP 2025-11-25, but the call {}",
+            outcome(&after)
+        );
+        println!("   the call {}, for nobody", outcome(&after));
+    }
+    witness.close().await
+}
 
-    // 3. This client starts its server and holds both of its pipes, so nobody is left to ask.
-    //    But with -v a server on stdio tells standard error what becomes of its calls. Its
-    //    input ends; rmcp gives running calls five seconds to answer, and cancels what is left.
-    let hold = ["hold", "--transport", "stdio", "-v"];
-    kill(stage.program(&hold)?, None, "stdio", "cancelled").await?;
+/// This client starts its server and holds both of its pipes, so no witness can ask. But with
+/// `-v` a server on stdio writes to standard error what becomes of its calls.
+async fn on_stdio(stage: &Stage) -> anyhow::Result<()> {
+    let mut program = stage.program(&["victim", "-v"])?;
+    let mut victim = Program::start(program.env(STEPS, MAX_STEPS.to_string()))?;
+    victim.line_with("is at work").await?;
+    victim.kill().await?;
+    println!("   kill -9 before the first step");
+    // The server's input ends, and nobody reads its output. It may give running calls a few
+    // seconds to answer, then it cancels what is left. A server that does not notice works on.
+    let started = format!("step {NOTICED} of");
+    let news = victim.line_with_one_of(&["🛑 ", "✅ ", "❌ ", &started]).await;
+    let news = news.context("the server did not notice that its client is gone")?;
+    let told = news.rsplit("process_large_file ").next().unwrap_or_default();
+    ensure!(
+        !news.contains(&started),
+        "the server did not notice that its client is gone: {NOTICED} steps later it works on"
+    );
+    ensure!(told.contains("cancelled"), "after the kill the call should be cancelled, but: {told}");
+    println!("   the server's standard error: {told}");
     Ok(())
 }
 
-/// Starts a client, kills it when its call is at work, and waits for its server's word on how
-/// the call ended. On stdio that server is the client's child and has its standard error.
-async fn kill(
-    client: Command,
-    server: Option<&mut Program>,
-    way: &str,
-    end: &str,
-) -> anyhow::Result<Duration> {
-    let mut client = Program::start(client)?;
-    client.line_with(&["is at work"]).await.context("the client that is to be killed")?;
-    let killed_at = Instant::now();
-    client.kill().await?;
-    let server = server.unwrap_or(&mut client);
-    let news = server.line_with(&["🛑 request", "✅ request", "❌ request"]).await;
-    let took = killed_at.elapsed();
-    let news = news.with_context(|| format!("{way}: the server did not notice the kill"))?;
-    let word = news.rsplit("process_large_file ").next().unwrap_or_default();
-    ensure!(word.contains(end), "{way}: after the kill the call should be {end}, but: {word}");
-    println!("   {way:15}  {:6.3} s   {word}", took.as_secs_f64());
-    Ok(took)
+/// The call was cancelled, and not much was done in vain.
+fn noticed(call: &CallRecord, at_kill: u32) -> anyhow::Result<()> {
+    ensure!(
+        call.state == State::Cancelled && call.steps_done < at_kill + NOTICED,
+        "the server did not notice that its client is gone: its call {}",
+        outcome(call)
+    );
+    let in_vain = call.steps_done - at_kill;
+    println!("   the call {}, {in_vain} of them in vain", outcome(call));
+    Ok(())
+}
+
+/// What the server says of its newest piece of work. The witness has made none.
+async fn newest(witness: &Client) -> anyhow::Result<CallRecord> {
+    let calls = witness.list_calls().await?;
+    let newest = calls.into_iter().rfind(|call| call.tool == "process_large_file");
+    newest.context("the server lists no call of the client that was killed")
+}
+
+/// Asks until that call has ended, or has done this many steps. Gives up when nothing happens.
+async fn until(witness: &Client, steps: u32) -> anyhow::Result<CallRecord> {
+    let (mut done, mut since) = (0, Instant::now());
+    loop {
+        let call = newest(witness).await?;
+        if call.state != State::Running || call.steps_done >= steps {
+            return Ok(call);
+        }
+        if call.steps_done > done {
+            (done, since) = (call.steps_done, Instant::now());
+        }
+        if since.elapsed() > 2 * PATIENCE {
+            return Ok(call);
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The victim: a client that starts a call, says so, and waits.
-pub(crate) async fn hold(stage: &Stage) -> anyhow::Result<()> {
+pub(crate) async fn victim(stage: &Stage) -> anyhow::Result<()> {
     let client = stage.connect().await?;
     let mut progress = client.progress();
-    let steps = match stage.transport {
-        Transport::Http => steps(stage, Duration::from_millis(1500)),
-        // On stdio the call must outlast the five seconds that rmcp gives it.
-        Transport::Stdio => MAX_STEPS,
-    };
-    let options = PeerRequestOptions::no_options();
-    let handle = client.send_cancellable_request(request(steps), options).await?;
+    let steps: u32 = std::env::var(STEPS).ok().and_then(|steps| steps.parse().ok()).unwrap_or(FEW);
+    let arguments = json!({ "filename": "large_dataset.csv", "processing_time": steps });
+    let call = tool_call("process_large_file", arguments);
+    let handle = client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
     progress.next_of(&handle.progress_token).await?;
     println!("📁 request {} is at work, {steps} steps; this client waits", handle.id);
-    handle.await_response().await?;
-    client.close().await
+    let answer = handle.await_response().await?;
+    bail!("nobody has killed this client, and it got its answer: {answer:?}")
 }

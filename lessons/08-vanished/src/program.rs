@@ -1,28 +1,24 @@
 //! Another process of this program, and what it prints.
 
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, bail};
-#[cfg(unix)]
-use rustix::process::{Pid, Signal, kill_process_group};
 use shared::client::PATIENCE;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::timeout;
 
-/// A process in a group of its own, as a terminal starts one. Killed when dropped.
+/// A process. Killed when dropped.
 #[derive(Debug)]
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     lines: UnboundedReceiver<String>,
 }
 
 impl Program {
     /// Starts the process.
-    pub fn start(mut command: Command) -> anyhow::Result<Self> {
-        #[cfg(unix)]
-        command.process_group(0);
+    pub(crate) fn start(command: &mut Command) -> anyhow::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().context("cannot start a process")?;
         let (sender, lines) = mpsc::unbounded_channel();
@@ -31,45 +27,27 @@ impl Program {
         Ok(Self { child, lines })
     }
 
-    /// The next line with one of these words in it, on standard output or standard error.
-    /// Those of a child of the process count too: it inherits standard error.
-    pub async fn line_with(&mut self, words: &[&str]) -> anyhow::Result<String> {
-        let search = async {
-            while let Some(line) = self.lines.recv().await {
-                if words.iter().any(|word| line.contains(word)) {
-                    return Ok(line);
-                }
-            }
-            bail!("it ended without a line with {words:?}")
-        };
-        let found = timeout(PATIENCE, search).await;
-        found.with_context(|| format!("no line with {words:?} in {PATIENCE:?}"))?
+    /// The next line with this in it.
+    pub(crate) async fn line_with(&mut self, word: &str) -> anyhow::Result<String> {
+        self.line_with_one_of(&[word]).await
     }
 
-    /// The process's id, while it runs.
-    pub fn id(&self) -> Option<u32> {
-        self.child.id()
+    /// The next line with one of these words in it, on standard output or standard error.
+    /// Those of a child of the process count too: it inherits standard error.
+    pub(crate) async fn line_with_one_of(&mut self, words: &[&str]) -> anyhow::Result<String> {
+        loop {
+            let line = timeout(3 * PATIENCE, self.lines.recv()).await;
+            match line.with_context(|| format!("no line with {words:?}"))? {
+                Some(line) if words.iter().any(|word| line.contains(word)) => return Ok(line),
+                Some(_) => {}
+                None => bail!("it ended without a line with {words:?}"),
+            }
+        }
     }
 
     /// Kills the process, so that it cannot do anything about it.
-    pub async fn kill(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         Ok(self.child.kill().await?)
-    }
-
-    /// Sends what a terminal sends at Ctrl-C, to whom a terminal sends it: the whole group.
-    pub fn interrupt(&self) -> anyhow::Result<()> {
-        #[cfg(unix)]
-        if let Some(group) = self.id().map(i32::try_from).transpose()?.and_then(Pid::from_raw) {
-            kill_process_group(group, Signal::INT)?;
-            return Ok(());
-        }
-        bail!("there is no such process, or no such signal on this system")
-    }
-
-    /// Waits for the end of the process.
-    pub async fn end(&mut self) -> anyhow::Result<ExitStatus> {
-        let ended = timeout(PATIENCE, self.child.wait()).await;
-        Ok(ended.with_context(|| format!("it still runs after {PATIENCE:?}"))??)
     }
 }
 
