@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::client::{PATIENCE, PROMPT};
+use shared::client::PATIENCE;
 use sse_stream::{Sse, SseStream};
 use tokio::time::{Duration, Instant, sleep, timeout};
 
@@ -14,6 +14,9 @@ use crate::with_meta;
 
 /// An incoming message that is longer than this is not printed whole.
 const WIDTH: usize = 320;
+
+/// How many steps a server may do between our cancel and its end. One may be under way.
+const GRACE: u64 = 3;
 
 /// A server's endpoint, and what every message to it carries.
 #[derive(Debug)]
@@ -98,18 +101,21 @@ impl Wire {
         Ok(Response { session, status, messages, started: self.started })
     }
 
-    /// Asks the server until it says that the call no longer runs, but not for long.
+    /// Asks the server until it says that the call no longer runs, or has gone on for [`GRACE`]
+    /// steps.
     pub async fn stopped(&self, id: u32) -> anyhow::Result<()> {
-        let asked = Instant::now();
         let mut call = self.record(id).await?;
-        while call["state"] == "running" && asked.elapsed() < PROMPT {
+        let steps = |call: &Value| call["steps_done"].as_u64().unwrap_or_default();
+        let (asked, after) = (Instant::now(), steps(&call) + GRACE);
+        while call["state"] == "running" && steps(&call) < after {
+            ensure!(asked.elapsed() < 3 * PATIENCE, "the call neither works nor stops: {call}");
             sleep(Duration::from_millis(100)).await;
             call = self.record(id).await?;
         }
         let (state, done, total) = (&call["state"], &call["steps_done"], &call["steps_total"]);
         ensure!(
             state != "running",
-            "the server did not stop: {PROMPT:?} after the cancel its call was still running"
+            "the server did not stop: {GRACE} steps after the cancel its call was still running"
         );
         ensure!(state == "cancelled", "the server did not cancel: its call is {state}");
         println!("✂️  the server says: cancelled after {done} of {total} steps");
@@ -169,6 +175,14 @@ impl Response {
             if message["method"] != "notifications/progress" {
                 return Ok(message);
             }
+        }
+    }
+
+    /// How the stream of a cancelled call ends, at a server that may end it as it likes.
+    pub async fn last_word(&mut self) -> String {
+        match self.answer().await {
+            Ok(answer) => answer.to_string(),
+            Err(nothing) => format!("no answer ({nothing}), which the specification allows"),
         }
     }
 

@@ -97,7 +97,7 @@ async fn a_stop_of_the_server_waits_for_a_posting() {
     assert_eq!(calls.list().calls[0].state, State::Finished);
 }
 
-/// B18: what a stopped server worked on has stopped when the server has.
+/// What a stopped server worked on has stopped when the server has.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_server_works_on_nothing() {
     let setup = setup(50);

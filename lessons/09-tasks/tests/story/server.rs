@@ -88,7 +88,7 @@ fn lasting(mut task: Value) -> Value {
     task
 }
 
-/// 43, 44, 46: the acknowledgement is exact, an end is final, and a late cancel changes nothing.
+/// The acknowledgement is exact, an end is final, and a late cancel changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn start_get_cancel_get_again_cancel_once_more() {
     let server = serve(4, LONG).await;
@@ -148,7 +148,6 @@ async fn clients_that_cannot_have_tasks_get_results() {
     }
 }
 
-/// 47
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_cannot_have_tasks_may_not_touch_one() {
     let server = serve(4, LONG).await;
@@ -165,7 +164,7 @@ async fn a_client_that_cannot_have_tasks_may_not_touch_one() {
     assert_eq!(get(&owner, &id).await["status"], "working");
 }
 
-/// 49: `notifications/cancelled` MUST NOT be used for a task. A client that does it all the same
+/// `notifications/cancelled` MUST NOT be used for a task. A client that does it all the same
 /// gets what every notification gets, 202, and the task goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_posted_cancel_of_the_request_leaves_the_task_alone() {
@@ -196,7 +195,7 @@ async fn the_methods_of_2025_11_25_are_gone() {
     }
 }
 
-/// 45, and what else is no task: every method refuses it with -32602 and a sentence.
+/// Every method refuses it with -32602 and a sentence.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_task_is_refused() {
     let server = serve(4, LONG).await;
