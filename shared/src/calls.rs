@@ -4,18 +4,22 @@
 //! the server knows whether the work stopped, so a server here writes each call
 //! down, and the tool `list_calls` reads the list out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
 use rmcp::model::RequestId;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
-/// How many calls the list holds before it forgets the oldest that ended.
+/// How many ended calls the list holds before it forgets the oldest.
 pub const CAPACITY: usize = 512;
+/// How many characters of a client's text the list keeps: a reason, or a request id.
+pub const MAX_TEXT: usize = 200;
 
 /// How a call stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -31,9 +35,14 @@ pub enum State {
     Failed,
 }
 
-/// One call, as the server saw it.
+/// One call, as the server saw it. The JSON of this is documented in docs/src/list-calls.md.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CallRecord {
+    /// The server's own number of the call, from 1. Unique for as long as the server runs.
+    #[schemars(extend("format" = null))]
+    pub call: u64,
+    /// The first characters of the caller's session id; null where there are no sessions.
+    pub session: Option<String>,
     /// The JSON-RPC request id. Unique per connection, not per server.
     pub request_id: RequestId,
     /// The tool's name.
@@ -59,19 +68,70 @@ pub struct CallList {
     pub calls: Vec<CallRecord>,
 }
 
-/// The reason a client gave for its cancellation, carried by the request itself.
+/// What is known of a call's cancellation and of its end. It travels with the request.
 ///
-/// rmcp tells a handler *that* it is cancelled (`ctx.ct`) and tells the server, in
-/// another task and in no fixed order, *why* (`on_cancelled`). [`crate::terminate`]
-/// reads the notification before rmcp does and leaves the reason here, so that it is
-/// known when `ct` fires.
+/// rmcp tells a handler *that* it is cancelled (`ctx.ct`) and tells the server, in another task
+/// and in no fixed order, *why* (`on_cancelled`). [`crate::cancel`] reads the notification before
+/// rmcp does and leaves the reason here, so that it is known when `ct` fires.
 #[derive(Debug, Clone, Default)]
-pub struct CancelReason(Arc<OnceLock<String>>);
+pub struct CallNote(Arc<Note>);
 
-impl CancelReason {
-    /// Keeps the first reason given.
-    pub fn set(&self, reason: String) {
-        let _ = self.0.set(reason);
+#[derive(Debug, Default)]
+struct Note {
+    reason: OnceLock<String>,
+    cancelled_at: OnceLock<Instant>,
+    end: OnceLock<State>,
+}
+
+impl CallNote {
+    /// Keeps the first reason given, without control characters, and not all of a long one.
+    pub fn set_reason(&self, reason: &str) {
+        let _ = self.0.reason.set(printable(reason));
+    }
+
+    /// The reason, if the client gave one.
+    pub fn reason(&self) -> Option<&str> {
+        self.0.reason.get().map(String::as_str)
+    }
+
+    /// The call is cancelled now.
+    pub(crate) fn set_cancelled(&self) {
+        let _ = self.0.cancelled_at.set(Instant::now());
+    }
+
+    /// When the call was cancelled, if it was.
+    pub(crate) fn cancelled_at(&self) -> Option<Instant> {
+        self.0.cancelled_at.get().copied()
+    }
+
+    /// How the tool says that the call ended.
+    pub(crate) fn end(&self) -> Option<State> {
+        self.0.end.get().copied()
+    }
+}
+
+/// A client's text as it may be kept and shown: bounded, and harmless to a terminal.
+fn printable(text: &str) -> String {
+    let mut kept: String = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT + 1).collect();
+    if kept.chars().count() > MAX_TEXT {
+        kept.pop();
+        kept.push('…');
+    }
+    kept
+}
+
+/// What tells sessions apart in a list that everybody may read: too little of the session's id
+/// to use it.
+pub(crate) fn session_of(ctx: &RequestContext<RoleServer>) -> Option<String> {
+    let id = ctx.extensions.get::<Parts>()?.headers.get("mcp-session-id")?;
+    Some(printable(id.to_str().ok()?).chars().take(8).collect())
+}
+
+/// The request's id as it may be kept and shown.
+pub(crate) fn id_of(ctx: &RequestContext<RoleServer>) -> RequestId {
+    match &ctx.id {
+        RequestId::String(text) => RequestId::String(printable(text).into()),
+        number @ RequestId::Number(_) => number.clone(),
     }
 }
 
@@ -88,7 +148,9 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Log {
     started: u64,
-    records: VecDeque<(u64, CallRecord)>,
+    records: BTreeMap<u64, CallRecord>,
+    /// The numbers of those that ended, in the order in which they did.
+    ended: VecDeque<u64>,
 }
 
 impl Default for Calls {
@@ -100,8 +162,13 @@ impl Default for Calls {
 impl Calls {
     /// Writes down that a tool starts. The returned [`Call`] must say how it ends.
     pub fn start(&self, tool: &str, steps_total: u32, ctx: &RequestContext<RoleServer>) -> Call {
+        let mut log = self.log();
+        log.started += 1;
+        let number = log.started;
         let record = CallRecord {
-            request_id: ctx.id.clone(),
+            call: number,
+            session: session_of(ctx),
+            request_id: id_of(ctx),
             tool: tool.to_owned(),
             state: State::Running,
             steps_done: 0,
@@ -110,29 +177,16 @@ impl Calls {
             started_at: Utc::now(),
             ended_at: None,
         };
-        let mut log = self.log();
-        log.started += 1;
-        let number = log.started;
-        log.records.push_back((number, record.clone()));
-        if log.records.len() > CAPACITY {
-            // Never forget a call that still runs: it is what a reader looks for.
-            if let Some(oldest) = log.records.iter().position(|(_, r)| r.state != State::Running) {
-                log.records.remove(oldest);
-            }
-        }
+        self.tell(&record);
+        log.records.insert(number, record);
         drop(log);
-        let _ = self.0.changes.send(record);
-        Call {
-            calls: self.clone(),
-            number,
-            reason: ctx.extensions.get::<CancelReason>().cloned().unwrap_or_default(),
-            ended: false,
-        }
+        let note = ctx.extensions.get::<CallNote>().cloned().unwrap_or_default();
+        Call { calls: self.clone(), number, note }
     }
 
     /// The list as it stands.
     pub fn list(&self) -> CallList {
-        CallList { calls: self.log().records.iter().map(|(_, record)| record.clone()).collect() }
+        CallList { calls: self.log().records.values().cloned().collect() }
     }
 
     /// Every change from now on, as the record it leads to.
@@ -140,11 +194,25 @@ impl Calls {
         self.0.changes.subscribe()
     }
 
+    /// Changes the record of a call that runs.
     fn update(&self, number: u64, change: impl FnOnce(&mut CallRecord)) {
         let mut log = self.log();
-        let found = log.records.iter_mut().rev().find(|(n, _)| *n == number);
-        if let Some((_, record)) = found {
-            change(record);
+        let Some(record) = log.records.get_mut(&number) else { return };
+        change(record);
+        self.tell(record);
+        if record.state != State::Running {
+            log.ended.push_back(number);
+            // A call that still runs is never forgotten: it is what a reader looks for.
+            if log.ended.len() > CAPACITY
+                && let Some(oldest) = log.ended.pop_front()
+            {
+                log.records.remove(&oldest);
+            }
+        }
+    }
+
+    fn tell(&self, record: &CallRecord) {
+        if self.0.changes.receiver_count() > 0 {
             let _ = self.0.changes.send(record.clone());
         }
     }
@@ -156,14 +224,13 @@ impl Calls {
     }
 }
 
-/// A call at work. Dropped without [`Call::end`] it counts as failed: the tool
-/// panicked, or its future was thrown away.
+/// A call at work. Dropped before [`Call::end`] it counts as failed: the tool gave up with an
+/// error, panicked, or its future was thrown away.
 #[derive(Debug)]
 pub struct Call {
     calls: Calls,
     number: u64,
-    reason: CancelReason,
-    ended: bool,
+    note: CallNote,
 }
 
 impl Call {
@@ -173,18 +240,20 @@ impl Call {
     }
 
     /// The tool has stopped, for good, in this state.
-    pub fn end(mut self, state: State) {
+    pub fn end(self, state: State) {
         self.write_end(state);
     }
 
-    fn write_end(&mut self, state: State) {
-        self.ended = true;
-        let reason = self.reason.0.get().cloned();
+    fn write_end(&self, state: State) {
+        let first = self.note.0.end.set(state).is_ok();
+        if !first {
+            return;
+        }
         self.calls.update(self.number, |record| {
             record.state = state;
             record.ended_at = Some(Utc::now());
             if state == State::Cancelled {
-                record.reason = reason;
+                record.reason = self.note.reason().map(str::to_owned);
             }
         });
     }
@@ -192,8 +261,20 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if !self.ended {
-            self.write_end(State::Failed);
-        }
+        self.write_end(State::Failed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_text_is_bounded_and_harmless() {
+        assert_eq!(printable("why \u{1b}[31mnot\r\n"), "why [31mnot");
+        let long = printable(&"ä".repeat(4 << 20));
+        assert_eq!(long.chars().count(), MAX_TEXT + 1);
+        assert!(long.ends_with("ä…"));
+        assert_eq!(printable(&"b".repeat(MAX_TEXT)), "b".repeat(MAX_TEXT));
     }
 }

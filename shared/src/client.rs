@@ -10,7 +10,10 @@ use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
     ClientRequest, Implementation, ProgressToken, ProtocolVersion, RequestId, ServerResult,
 };
-use rmcp::service::{ClientLifecycleMode, ClientServiceExt, PeerRequestOptions, RunningService};
+use rmcp::service::{
+    ClientInitializeError, ClientLifecycleMode, ClientServiceExt, PeerRequestOptions,
+    RunningService,
+};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess, Transport};
 use serde_json::Value;
@@ -23,8 +26,11 @@ use crate::calls::{CallList, CallRecord, State};
 
 /// How long a lesson waits for something that should come at once, before it gives up.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long a cancelled call may take to stop.
 pub const PROMPT: Duration = Duration::from_secs(1);
+/// The pause between two questions to a server.
+const ASK_EVERY: Duration = Duration::from_millis(2);
 
 /// A connected client. Derefs to rmcp's [`RunningService`], so a lesson calls rmcp itself.
 #[derive(Debug)]
@@ -41,7 +47,7 @@ impl Deref for Client {
     }
 }
 
-/// The request that calls a tool. `arguments` is a JSON object.
+/// The request that calls a tool.
 ///
 /// rmcp's `call_tool` builds the same request, sends it and waits. A lesson that wants the
 /// request's id must send it itself, with `send_cancellable_request`.
@@ -84,13 +90,10 @@ impl Client {
         protocol: ProtocolVersion,
     ) -> anyhow::Result<Self> {
         let transport = StreamableHttpClientTransport::from_uri(url);
-        Self::connect(transport, capabilities, protocol).await.map_err(|error| {
-            // What rmcp says begins with the types of its transport, in brackets.
-            let why = error.to_string();
-            let why = why.rsplit("] error: ").next().unwrap_or_default();
-            anyhow!(
-                "no MCP server answers at {url} ({why}); start one with `serve` in another \
-                 terminal, or name its address with --url"
+        Self::connect(transport, capabilities, protocol).await.with_context(|| {
+            format!(
+                "no MCP server answers at {url}; start one with `serve` in another terminal, or \
+                 name its address with --url"
             )
         })
     }
@@ -145,7 +148,12 @@ impl Client {
         };
         let service = timeout(PATIENCE, config.serve_with_lifecycle(noted, lifecycle))
             .await
-            .context("the server accepted the connection but said nothing")??;
+            .context("the server accepted the connection but said nothing")?
+            .map_err(|error| match error {
+                // rmcp prints the types of its transport too. What went wrong is inside.
+                ClientInitializeError::TransportError { error, .. } => anyhow!(error.error),
+                other => other.into(),
+            })?;
         Ok(Self { service, arrivals })
     }
 
@@ -178,33 +186,59 @@ impl Client {
         Ok(serde_json::from_value::<CallList>(content)?.calls)
     }
 
-    /// Asks the server, again and again for at most [`PROMPT`], until it says that the call
-    /// no longer runs. Returns its last word on the call.
-    pub async fn ask_until_ended(&self, id: &RequestId) -> anyhow::Result<CallRecord> {
-        let deadline = Instant::now() + PROMPT;
+    /// The number that the server gave to the newest call of this tool; 0 if it lists none.
+    ///
+    /// Ask before a call and after its start: the number that is new is the call's. A request id
+    /// would not do, since ids start over with each connection and change on their way through
+    /// a bridge.
+    pub async fn newest(&self, tool: &str) -> anyhow::Result<u64> {
+        let calls = self.list_calls().await?;
+        Ok(calls.iter().rfind(|call| call.tool == tool).map_or(0, |call| call.call))
+    }
+
+    /// What the server says of the call with this number of its own.
+    pub async fn ask(&self, call: u64) -> anyhow::Result<CallRecord> {
+        let found = self.list_calls().await?.into_iter().find(|record| record.call == call);
+        found.with_context(|| {
+            format!(
+                "the server does not list call {call}: was another process asked than the one \
+                 that ran it?"
+            )
+        })
+    }
+
+    /// The same by request id: the newest call with this id.
+    pub async fn ask_by_id(&self, id: &RequestId) -> anyhow::Result<CallRecord> {
+        let calls = self.list_calls().await?;
+        let found = calls.iter().rfind(|call| call.request_id == *id);
+        let call = found.with_context(|| format!("the server never saw request {id}"))?.call;
+        self.ask_until_ended(call).await
+    }
+
+    /// Asks the server until it says that the call no longer runs, for at most [`PATIENCE`].
+    /// Returns its last word on the call.
+    pub async fn ask_until_ended(&self, call: u64) -> anyhow::Result<CallRecord> {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            // Ids start over with each connection: the newest call of that id is ours.
-            let calls = self.list_calls().await?;
-            let record = calls.into_iter().rfind(|call| call.request_id == *id);
-            let record = record.with_context(|| format!("the server never saw request {id}"))?;
+            let record = self.ask(call).await?;
             if record.state != State::Running || Instant::now() >= deadline {
                 return Ok(record);
             }
-            sleep(Duration::from_millis(2)).await;
+            sleep(ASK_EVERY).await;
         }
     }
 
-    /// Asks the server, for at most [`PROMPT`], until it says that nothing runs any more.
+    /// Asks the server, for at most [`PATIENCE`], until it says that nothing runs any more.
     /// Returns its last list.
     pub async fn ask_until_all_ended(&self) -> anyhow::Result<Vec<CallRecord>> {
-        let deadline = Instant::now() + PROMPT;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let calls = self.list_calls().await?;
             let running = calls.iter().any(|call| call.state == State::Running);
             if !running || Instant::now() >= deadline {
                 return Ok(calls);
             }
-            sleep(Duration::from_millis(2)).await;
+            sleep(ASK_EVERY).await;
         }
     }
 

@@ -56,7 +56,8 @@ impl DataFolder {
     /// A name that tries to leave the folder, directly or through a link, gets the same
     /// answer as a missing one: what lies outside is nobody's business.
     pub fn find(&self, filename: &str) -> Result<PathBuf, String> {
-        let inside = |path: &PathBuf| path.parent() == Some(&self.root) && path.is_file();
+        let inside =
+            |path: &PathBuf| path.parent() == Some(&self.root) && path.is_file() && is_csv(path);
         match self.root.join(filename).canonicalize() {
             Ok(path) if inside(&path) => Ok(path),
             _ => Err(format!(
@@ -70,11 +71,17 @@ impl DataFolder {
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries
             .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| Path::new(name).extension().is_some_and(|end| end == "csv"))
+            .filter(|name| is_csv(Path::new(name)))
             .collect();
         names.sort();
         names
     }
+}
+
+/// Whether the tools may read this file. A folder of data also holds what is nobody's business,
+/// such as `.env`.
+fn is_csv(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "csv")
 }
 
 /// Writes the file once, the same bytes on every machine.
@@ -130,12 +137,15 @@ pub struct Scan {
     reader: csv::Reader<File>,
     record: csv::StringRecord,
     summary: Summary,
+    length: u64,
 }
 
 impl Scan {
     /// Opens the file and reads its header.
     pub fn open(path: &Path) -> Result<Self, csv::Error> {
-        let mut reader = csv::Reader::from_path(path)?;
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut reader = csv::Reader::from_reader(file);
         let column = |name: &str| Column {
             name: name.to_owned(),
             numbers: 0,
@@ -144,8 +154,8 @@ impl Scan {
             mean: None,
         };
         let columns = reader.headers()?.iter().map(column).collect();
-        let summary = Summary { rows: 0, bytes: 0, columns };
-        Ok(Self { reader, record: csv::StringRecord::new(), summary })
+        let summary = Summary { rows: 0, bytes: reader.position().byte(), columns };
+        Ok(Self { reader, record: csv::StringRecord::new(), summary, length })
     }
 
     /// Counts the data rows, from the start to the end.
@@ -159,12 +169,18 @@ impl Scan {
         Ok(rows)
     }
 
-    /// Reads on until `rows` are read, or until told to stop.
+    /// The length of the file, in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Reads on until so many bytes of the file are read, to the end of a row, or until told to
+    /// stop.
     ///
-    /// This runs on a thread that nobody can abort, so it looks at the token itself,
-    /// row by row: that is a lock that nobody else wants, next to parsing a row.
-    pub fn read_until(&mut self, rows: u64, stop: &CancellationToken) -> Result<(), csv::Error> {
-        while self.summary.rows < rows && !stop.is_cancelled() {
+    /// A blocking thread cannot be aborted, so it checks the token after each row. The check is
+    /// an uncontended lock, cheap beside parsing a row.
+    pub fn read_until(&mut self, bytes: u64, stop: &CancellationToken) -> Result<(), csv::Error> {
+        while self.summary.bytes < bytes && !stop.is_cancelled() {
             if !self.reader.read_record(&mut self.record)? {
                 break;
             }
@@ -174,8 +190,8 @@ impl Scan {
                     column.add(value);
                 }
             }
+            self.summary.bytes = self.reader.position().byte();
         }
-        self.summary.bytes = self.reader.position().byte();
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! What happens around every tool call, so that no tool has to think of it.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -8,25 +10,37 @@ use futures::future::BoxFuture;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, Implementation, ServerConfig};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tracing::{Instrument, Span, info, info_span};
 
+use crate::calls::{CallNote, State, id_of, session_of};
 use crate::hosting::Stop;
 use crate::layer::{Layer, Server};
 
 /// How long a caller waits for a tool that cleans up while the server stops.
 const GRACE: Duration = Duration::from_secs(1);
+/// How many calls may run at once. rmcp itself sets no bound.
+pub const MAX_CALLS: usize = 10_000;
 
 /// Answers every call: when the tool is unknown, when it panics (rmcp would leave the caller
-/// waiting), and when the server stops under it.
+/// waiting), when too many calls run, and when the server stops under it. It logs each call's
+/// start, cancel and end.
 #[derive(Debug)]
 pub struct Guard {
     stop: Stop,
+    calls: Arc<Semaphore>,
 }
 
 impl Guard {
     /// Guards a server until it is told to stop.
     pub fn new(stop: Stop) -> Self {
-        Self { stop }
+        Self::with_limit(stop, MAX_CALLS)
+    }
+
+    /// The same, with a limit of the caller's choice on how many calls run at once.
+    pub fn with_limit(stop: Stop, calls: usize) -> Self {
+        Self { stop, calls: Arc::new(Semaphore::new(calls)) }
     }
 }
 
@@ -61,21 +75,44 @@ impl Guard {
             let message = format!("unknown tool {name:?}; this server has: {}", known.join(", "));
             return Err(ErrorData::invalid_params(message, None));
         }
+        let Ok(permit) = Arc::clone(&self.calls).try_acquire_owned() else {
+            let message = "too many calls are running; try again when some of them have ended";
+            return Err(ErrorData::internal_error(message, None));
+        };
         // A child of rmcp's token: it fires when the client cancels, and can be fired
         // for this call alone when the server stops.
         ctx.ct = ctx.ct.child_token();
         let cancel = ctx.ct.clone();
-        let mut call = async move {
-            let answer = AssertUnwindSafe(next.call_tool(request, ctx)).catch_unwind().await;
-            drop(running);
-            answer
-        }
-        .boxed();
+        let note = ctx.extensions.get::<CallNote>().cloned().unwrap_or_default();
+        ctx.extensions.insert(note.clone());
+        let span = span_of(&name, &ctx);
+        span.in_scope(|| info!("call starts"));
+        let mut call = {
+            let (note, span) = (note.clone(), span.clone());
+            async move {
+                let answer = AssertUnwindSafe(next.call_tool(request, ctx)).catch_unwind().await;
+                log_end(&note, matches!(answer, Ok(Ok(_))));
+                drop((running, permit));
+                answer
+            }
+            .instrument(span)
+            .boxed()
+        };
+        let heard = async {
+            cancel.cancelled().await;
+            note.set_cancelled();
+            span.in_scope(|| info!(reason = note.reason(), "call is cancelled"));
+            std::future::pending::<Infallible>().await
+        };
         let answer = tokio::select! {
-            // A result that is there is given, even if the server stops at that moment.
+            // In this order: a cancel is logged before the tool hears of it, and a result that
+            // is there is given, even if the server stops at that moment.
             biased;
+            never = heard => match never {},
             answer = &mut call => answer,
             () = self.stop.requested() => {
+                note.set_cancelled();
+                span.in_scope(|| info!("call is cancelled: the server is shutting down"));
                 cancel.cancel();
                 // The caller waits for a while. The tool may take longer to clean up, so it is
                 // not dropped: it goes on for as long as the process does.
@@ -89,4 +126,24 @@ impl Guard {
             Err(ErrorData::internal_error(format!("the tool {name} panicked"), None))
         })
     }
+}
+
+fn span_of(tool: &str, ctx: &RequestContext<RoleServer>) -> Span {
+    // `Option` fields: a revision without sessions has no `session`.
+    let session = session_of(ctx);
+    info_span!("call", tool, request_id = %id_of(ctx), session)
+}
+
+/// Logs how the call ended and, if it was cancelled, how long the tool took to stop.
+fn log_end(note: &CallNote, answered: bool) {
+    let outcome = match note.end() {
+        Some(State::Finished) => "finished",
+        Some(State::Cancelled) => "cancelled",
+        // A tool that keeps no list says it by its answer alone.
+        None if answered => "finished",
+        None if note.cancelled_at().is_some() => "cancelled",
+        _ => "failed",
+    };
+    let took = note.cancelled_at().map(|at| at.elapsed().as_secs_f64() * 1e3);
+    info!(outcome, cancel_to_stop_ms = took, "call has ended");
 }

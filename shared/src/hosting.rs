@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{StatusCode, Uri};
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::serve::ListenerExt;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService, Transport, stdio_pipes};
@@ -156,10 +159,21 @@ fn routes(server: Server, stop: &Stop, between: Between, streams: CancellationTo
     let sessions = Arc::new(Sessions::new(between));
     let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
     let routes = Router::new().route_service("/mcp", mcp.clone()).route_service("/mcp/", mcp);
-    around(routes).fallback(async |uri: Uri| {
+    around(routes).layer(from_fn(say_deleted)).fallback(async |uri: Uri| {
         let path = uri.path();
         (StatusCode::NOT_FOUND, format!("nothing at {path}; the MCP endpoint is /mcp\n"))
     })
+}
+
+/// A DELETE that has ended its session is answered 204, "no content". rmcp says 202,
+/// "accepted", as if the end were still to come, and the Python SDK logs that as a failure.
+async fn say_deleted(request: Request, next: Next) -> Response {
+    let delete = request.method() == Method::DELETE;
+    let mut response = next.run(request).await;
+    if delete && response.status() == StatusCode::ACCEPTED {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+    }
+    response
 }
 
 async fn serve_http(

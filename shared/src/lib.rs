@@ -16,5 +16,6 @@ pub mod dataset;
 pub mod guard;
 pub mod hosting;
 pub mod layer;
+pub mod open_calls;
 pub mod server;
 mod sessions;

@@ -1,7 +1,7 @@
 //! The common server: one tool worth cancelling, and one that tells the truth about it.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rmcp::handler::server::wrapper::{Json, Parameters};
@@ -96,7 +96,7 @@ impl FileServer {
     }
 
     /// Reads a CSV file in `processing_time` steps and returns statistics of its columns.
-    /// Reports progress after each step, in rows. Can be cancelled at any time.
+    /// Reports progress after each step, in bytes. Can be cancelled at any time.
     #[tool]
     async fn process_large_file(
         &self,
@@ -106,7 +106,7 @@ impl FileServer {
         let path = self.setup.data.find(&args.filename)?;
         let Steps(steps) = args.processing_time;
         let call = self.setup.calls.start("process_large_file", steps, &ctx);
-        match self.process(&path, steps, &call, &ctx).await {
+        match self.process(path, steps, &call, &ctx).await {
             Ok(Some(summary)) => {
                 call.end(State::Finished);
                 Ok(processed(&args.filename, &summary))
@@ -134,25 +134,21 @@ impl FileServer {
     /// The work itself. `None` means: cancelled, and stopped.
     pub async fn process(
         &self,
-        path: &Path,
+        path: PathBuf,
         steps: u32,
         call: &Call,
         caller: &impl Caller,
     ) -> anyhow::Result<Option<Summary>> {
-        let (file, stop) = (path.to_owned(), caller.stop().clone());
         // Parsing blocks, so it belongs on a blocking thread. Such a thread cannot be
         // aborted: the token goes with it, and `.await` here returns once it has stopped.
-        let (total, mut scan) = spawn_blocking(move || {
-            anyhow::Ok((Scan::count_rows(&file, &stop)?, Scan::open(&file)?))
-        })
-        .await??;
+        let mut scan = spawn_blocking(move || Scan::open(&path)).await??;
 
         for step in 0..=steps {
             let step_ends =
                 Instant::now() + if step == 0 { Duration::ZERO } else { self.setup.tick };
-            let rows = total * u64::from(step) / u64::from(steps);
+            let bytes = scan.length() * u64::from(step) / u64::from(steps);
             let stop = caller.stop().clone();
-            scan = spawn_blocking(move || scan.read_until(rows, &stop).map(|()| scan)).await??;
+            scan = spawn_blocking(move || scan.read_until(bytes, &stop).map(|()| scan)).await??;
             // The rest of the step, and the news of it: two places to wait, and at both
             // the token comes first. An unguarded `notify_progress` can wait for a client
             // that has gone away.
@@ -164,10 +160,11 @@ impl FileServer {
             if step > 0 {
                 call.step_done();
             }
+            let news = caller.report(bytes, scan.length(), format!("{} rows", scan.summary().rows));
             tokio::select! {
                 biased;
                 () = caller.stop().cancelled() => return Ok(None),
-                () = caller.report(rows, total, format!("{rows} of {total} rows")) => {}
+                () = news => {}
             }
         }
         Ok(Some(scan.summary().clone()))

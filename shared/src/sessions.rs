@@ -1,16 +1,22 @@
 //! rmcp's sessions for HTTP 2025-11-25, with a say in how a cancelled call ends.
 
-use futures::Stream;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures::future::ready;
+use futures::stream::{once, poll_fn};
+use futures::{Stream, StreamExt};
 use rmcp::model::{ClientJsonRpcMessage, ClientNotification, JsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::local::{
-    LocalSessionManager, LocalSessionManagerError,
+    LocalSessionManager, LocalSessionManagerError, SessionError,
 };
 use rmcp::transport::streamable_http_server::session::{
     ServerSseMessage, SessionId, SessionManager,
 };
 
 use crate::between::{Between, Tapped};
-use crate::cancel::{CancelAware, Hidden};
+use crate::cancel::{CancelAware, Hidden, refusal};
+use crate::open_calls::OpenCalls;
 
 /// rmcp's sessions for HTTP 2025-11-25, each with a [`CancelAware`] transport.
 ///
@@ -18,16 +24,42 @@ use crate::cancel::{CancelAware, Hidden};
 /// for its id pass. So [`Sessions::accept_message`] moves the id from the params, where the
 /// worker looks, to the extensions, and [`CancelAware`] moves it back. The notification
 /// itself takes its usual way, so it cannot overtake the call it cancels.
+///
+/// It also forgets a call's stream when it has handed it the answer, read or not. A client that
+/// had lost its connection by then would ask for the rest of the stream and get nothing. So
+/// [`Sessions::resume`] gives it the answer, which is kept for a while.
+///
+/// The worker finds a call's stream by the call's id. A second call with that id would take
+/// over the stream, so it is refused here, before the worker sees it.
 pub(crate) struct Sessions {
     inner: LocalSessionManager,
+    open: Mutex<HashMap<SessionId, OpenCalls>>,
     between: Between,
 }
 
 impl Sessions {
     pub(crate) fn new(between: Between) -> Self {
-        Self { inner: LocalSessionManager::default(), between }
+        Self { inner: LocalSessionManager::default(), open: Mutex::default(), between }
+    }
+
+    /// What is still to say to a client that saw this event last.
+    fn kept_answer(&self, id: &SessionId, last_event_id: &str) -> Option<ServerSseMessage> {
+        // The worker's ids: "4/2" is event 4 of stream 2.
+        let (event, stream) = last_event_id.split_once('/')?;
+        let stream = stream.parse().ok()?;
+        let answer = self.open().get(id)?.answer_on(stream)?;
+        let unseen = event.parse() != Ok(LAST);
+        unseen.then(|| ServerSseMessage::new(format!("{LAST}/{stream}"), answer))
+    }
+
+    /// No code of ours panics while it holds the lock.
+    fn open(&self) -> MutexGuard<'_, HashMap<SessionId, OpenCalls>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The place that a kept answer has in its stream: after all others.
+const LAST: u64 = u64::MAX;
 
 impl SessionManager for Sessions {
     type Error = LocalSessionManagerError;
@@ -35,7 +67,9 @@ impl SessionManager for Sessions {
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let (id, transport) = self.inner.create_session().await?;
-        Ok((id, CancelAware::answering(Tapped::new(transport, self.between.connection()))))
+        let transport = CancelAware::answering(Tapped::new(transport, self.between.connection()));
+        self.open().insert(id.clone(), transport.open());
+        Ok((id, transport))
     }
 
     async fn accept_message(
@@ -66,6 +100,7 @@ impl SessionManager for Sessions {
     }
 
     async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
+        self.open().remove(id);
         self.inner.close_session(id).await
     }
 
@@ -74,7 +109,32 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        self.inner.create_stream(id, message).await
+        let gone = || LocalSessionManagerError::SessionNotFound(id.clone());
+        let session = self.inner.sessions.read().await.get(id).cloned().ok_or_else(gone)?;
+        let open = self.open().get(id).cloned().ok_or_else(gone)?;
+        let request_id = match &message {
+            JsonRpcMessage::Request(request) => Some(request.id.clone()),
+            _ => None,
+        };
+        if let Some(id) = &request_id
+            && !open.reserve(id)
+        {
+            let refusal = ServerSseMessage::from_message(refusal(id.clone()));
+            return Ok(once(async { refusal }).left_stream());
+        }
+        // A task of its own goes on if the client hangs up here: an id that is reserved belongs
+        // to a call that will be received.
+        let handed_over = tokio::spawn(async move {
+            let stream = session.establish_request_wise_channel().await?;
+            if let Some(id) = request_id {
+                open.set_stream(&id, stream.http_request_id);
+            }
+            session.push_message(message, stream.http_request_id).await?;
+            Ok::<_, SessionError>(stream.inner)
+        });
+        let mut events =
+            handed_over.await.map_err(|_| SessionError::SessionServiceTerminated)??;
+        Ok(poll_fn(move |context| events.poll_recv(context)).right_stream())
     }
 
     async fn create_standalone_stream(
@@ -89,6 +149,20 @@ impl SessionManager for Sessions {
         id: &SessionId,
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        self.inner.resume(id, last_event_id).await
+        match self.inner.resume(id, last_event_id.clone()).await {
+            Ok(stream) => {
+                // On the stream of a call, rmcp begins with the event that the client has seen
+                // last. Not so on the GET stream: there its ids are one behind.
+                let unseen = move |event: &ServerSseMessage| {
+                    let again = event.event_id.as_deref() == Some(&*last_event_id);
+                    ready(!(again && last_event_id.contains('/')))
+                };
+                Ok(stream.filter(unseen).left_stream())
+            }
+            Err(forgotten) => match self.kept_answer(id, &last_event_id) {
+                Some(answer) => Ok(once(async { answer }).right_stream()),
+                None => Err(forgotten),
+            },
+        }
     }
 }

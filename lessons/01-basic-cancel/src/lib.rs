@@ -2,6 +2,9 @@
 //!
 //! A client starts a long call, changes its mind after three steps, and cancels. Then it
 //! does what most clients forget: it asks the server whether the work has really ended.
+//!
+//! The server's half of the lesson is `process` in `shared/src/server.rs`. To take code home,
+//! open `examples/client.rs` and `examples/server.rs`: the same without our `shared`.
 
 use anyhow::{bail, ensure};
 use chrono::Utc;
@@ -12,7 +15,7 @@ use rmcp::model::CancelledNotificationParam;
 use rmcp::service::{PeerRequestOptions, ServiceError};
 use serde_json::json;
 use shared::calls::State;
-use shared::client::{PROMPT, text_of, tool_call};
+use shared::client::{text_of, tool_call};
 use shared::layer::Server;
 use shared::server::FileServer;
 use tokio::time::Instant;
@@ -33,6 +36,8 @@ const REASON: &str = "the user pressed stop";
 
 /// The lesson. Read it from top to bottom.
 pub async fn story(stage: &Stage) -> anyhow::Result<()> {
+    // 2025-11-25 opens a connection with the `initialize` handshake; 2026-07-28 has none, and
+    // every request speaks for itself. `Client::connect` in `shared/src/client.rs` has both.
     let client = stage.connect().await?;
 
     // 1. Start a call that takes ten steps. `call_tool(..)` would send the same request, but
@@ -45,15 +50,17 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     );
     let handle = client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
     let id = handle.id.clone();
-    //    rmcp gives every request a progress token: it says whose a progress notification is.
+    //    rmcp gives every request a progress token. A progress notification carries that token,
+    //    not the request id.
     let token = handle.progress_token.clone();
     println!("📁 request {id}: process_large_file(large_dataset.csv, 10 steps)");
 
-    //    Somebody waits for the answer, as in any real program: not the one who cancels.
+    //    As in any real program, one task waits for the answer and another one cancels.
     let mut answer = tokio::spawn(handle.await_response());
 
     // 2. Watch it work. The first notification says "0 rows": the tool runs. Each further
-    //    one is a step. We wait for these events, never for a time.
+    //    one is a step. We wait for these events, never for a time. (`shared` notes them where
+    //    they arrive: rmcp gives each notification a task of its own, so their order is lost.)
     for step in 0..=3 {
         tokio::select! {
             news = progress.next_of(&token) => {
@@ -64,9 +71,13 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
             answer = &mut answer => bail!("the call ended before it could be cancelled: {answer:?}"),
         }
     }
+    //    The server gave the call a number of its own. We ask by it, because request ids are
+    //    unique on one connection only.
+    let number = client.newest("process_large_file").await?;
+    ensure!(number > 0, "the server does not list the call that it runs");
 
     // 3. Cancel. On stdio and on HTTP 2025-11-25 this sends `notifications/cancelled` with the
-    //    request's id. On HTTP 2026-07-28 no message exists for it: rmcp closes the response
+    //    request's id. On HTTP 2026-07-28 there is no such message: rmcp closes the response
     //    stream, and the closed stream is the cancel (so there is no room for a reason).
     //    If nobody waits on the handle, `handle.cancel(reason)` does the same in one call.
     println!("🛑 cancel request {id}: {REASON}");
@@ -75,50 +86,39 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     let cancel = CancelledNotificationParam::new(Some(id.clone()), Some(REASON.to_owned()));
     client.notify_cancelled(cancel).await?;
 
-    // 4. The waiting side is released at once. Note who did that: our own rmcp, before any
-    //    word from the server. The classic mistake is to stop here and call it cancelled.
-    let settled = answer.await?;
+    // 4. The waiting side is released at once, by our own rmcp, before the server has said
+    //    anything. The classic mistake is to stop here and call it cancelled.
+    let settled = answer.await?.map(|_| "the call's result");
     ensure!(
         matches!(settled, Err(ServiceError::Cancelled { .. })),
-        "the caller's wait did not settle as cancelled, but as {settled:?}"
+        "the caller's wait did not end as cancelled, but with {settled:?}"
     );
     println!("   here:   the wait is over ({})", settled.unwrap_err());
 
     // 5. So ask the server.
-    let record = client.ask_until_ended(&id).await?;
-    let took = cancelled_at.elapsed();
+    let record = client.ask_until_ended(number).await?;
+    let took = cancelled_at.elapsed().as_secs_f64() * 1e3;
+    ensure!(record.state != State::Running, "the server did not stop: {}", outcome(&record));
     ensure!(
-        record.state != State::Running && took < PROMPT,
-        "the server did not stop within {PROMPT:?} of the cancel; its call: {}",
-        outcome(&record)
-    );
-    ensure!(
-        record.state == State::Cancelled,
+        record.state == State::Cancelled && record.steps_done < record.steps_total,
         "the server did not cancel: its call {}",
         outcome(&record)
     );
-    //    Three, then. While the cancel travels, a short step or two may end: up to five.
-    ensure!(
-        (3..=5).contains(&record.steps_done),
-        "the server worked on: cancelled after step 3, it did {} of 10 steps",
-        record.steps_done
-    );
-    println!(
-        "   server: {}, confirmed {:.1} ms after the cancel",
-        outcome(&record),
-        took.as_secs_f64() * 1e3
-    );
+    println!("   server: {}, confirmed {took:.1} ms after the cancel", outcome(&record));
 
     //    Did the reason arrive? It is for people: show it, log it, and decide nothing by it.
+    //    The specification leaves it open, so a server of your own may lose it.
     let expected = stage.cancels_by_message().then_some(REASON);
+    let arrived = record.reason.as_deref() == expected;
     ensure!(
-        record.reason.as_deref() == expected,
+        arrived || stage.foreign,
         "the reason was lost: the server knows {:?}, not {expected:?}",
         record.reason
     );
     println!(
-        "   server: reason {:?}",
-        record.reason.as_deref().unwrap_or("(a closed stream carries none)")
+        "   server: reason {:?}{}",
+        record.reason.as_deref().unwrap_or("(a closed stream carries none)"),
+        if arrived { "" } else { " (remark: it was lost; the specification allows that)" }
     );
 
     // 6. Only the call is gone, not the connection: the next call is served.
@@ -142,6 +142,6 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
 
     let calls = client.list_calls().await?;
     let ours = &calls[calls.len().saturating_sub(2)..];
-    print!("\n{}", timeline(ours, &[(id, sent_at)]));
+    print!("\n{}", timeline(ours, &[(record.request_id, sent_at)]));
     client.close().await
 }

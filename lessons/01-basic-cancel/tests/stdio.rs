@@ -111,6 +111,22 @@ fn what_names_no_open_call_is_ignored() {
     }
 }
 
+/// `printf .. | server`: the input has ended, and the calls give all that they would have given.
+#[test]
+fn calls_are_answered_after_the_end_of_input() {
+    for protocol in ["2025-11-25", "2026-07-28"] {
+        let mut server = open(protocol);
+        server.say(&work(protocol, 1, 10));
+        server.hang_up();
+        let said: Vec<Value> =
+            server.rest().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let (result, progress) = said.split_last().expect("an answer");
+        assert_eq!(result["result"]["isError"], false, "{result}");
+        // One says that the tool runs, and one follows each step.
+        assert_eq!(progress.len(), 11, "{progress:?}");
+    }
+}
+
 #[test]
 fn a_cancel_before_initialize_is_ignored() {
     let mut server = Process::stdio(PROGRAM, "20ms");

@@ -85,7 +85,7 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
             "{tool} did not leave its report, whole, but {:?}",
             finished.files
         );
-        rows.push((client.ask_until_ended(&id).await?, None));
+        rows.push((client.ask_by_id(&id).await?, None));
 
         // 3. The same call, cancelled, again and again. All is as it was before.
         for round in 1..=ROUNDS {
@@ -122,7 +122,7 @@ async fn cancel_while_working(
     let (handle, id) = start(client, tool, report, 0.0).await?;
     let sent_at = Utc::now();
     handle.cancel(Some("enough of it".to_owned())).await?;
-    let call = client.ask_until_ended(&id).await?;
+    let call = client.ask_by_id(&id).await?;
     ensure!(
         call.state == State::Cancelled,
         "{tool} did not stop when it was cancelled: it is {}",

@@ -44,7 +44,7 @@ pub async fn cancel_at_work(
     let (handle, before) = at_work(client, tool, arguments).await?;
     let sent_at = Utc::now();
     handle.cancel(Some("enough of it".to_owned())).await?;
-    let call = client.ask_until_ended(&before.request_id).await?;
+    let call = client.ask_by_id(&before.request_id).await?;
     Ok(Stop { call, passes_before: before.steps_done, sent_at })
 }
 
@@ -73,7 +73,7 @@ pub async fn at_work(
 /// Waits for the end of a call that takes its time.
 pub async fn until_ended(client: &Client, id: &RequestId) -> anyhow::Result<CallRecord> {
     for _ in 0..30 {
-        let call = client.ask_until_ended(id).await?;
+        let call = client.ask_by_id(id).await?;
         if call.state != State::Running {
             return Ok(call);
         }

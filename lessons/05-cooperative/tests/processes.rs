@@ -44,7 +44,7 @@ async fn nothing_is_left_100_times_in_a_row() {
             sleep(Duration::from_micros(777) * round).await;
             let id = handle.id.clone();
             handle.cancel(None).await.unwrap();
-            let call = client.ask_until_ended(&id).await.unwrap();
+            let call = client.ask_by_id(&id).await.unwrap();
             assert_eq!(call.state, State::Cancelled, "round {round}");
             assert_eq!(members(group), [""; 0], "round {round}");
         }

@@ -10,7 +10,7 @@ use shared::calls::State;
 use shared::server::MAX_STEPS;
 use tokio::signal;
 
-use crate::{request, see_it_end};
+use crate::{TOOL, request, see_it_end};
 
 /// A client for a person: Ctrl-C cancels its call, a second Ctrl-C leaves.
 pub(crate) async fn ctrl_c(stage: &Stage) -> anyhow::Result<()> {
@@ -37,10 +37,11 @@ pub(crate) async fn ctrl_c(stage: &Stage) -> anyhow::Result<()> {
 
     // 2. The first press asks: cancel, and wait for the server's word. That can take long: a
     //    server may clean up, or be deaf. So the person keeps a way out, the second press.
+    let newest = client.newest(TOOL).await?;
     let stopped = async {
         println!("🛑 cancelling request {id}; Ctrl-C again leaves at once");
         call.cancel(Some("the user pressed Ctrl-C".to_owned())).await?;
-        see_it_end(&client, u32::MAX).await
+        see_it_end(&client, newest, u32::MAX).await
     };
     let call = tokio::select! {
         biased;

@@ -59,6 +59,8 @@ const CHAPTERS: [Chapter; 3] = [
 
 /// The shortest step of this lesson's server: a deadline needs something that lasts longer.
 const MIN_TICK: Duration = Duration::from_millis(50);
+/// The tool of this lesson.
+const TOOL: &str = "process_large_file";
 /// A call that ends before this many steps has been stopped.
 const FEW: u32 = 5;
 
@@ -96,8 +98,9 @@ async fn dropped(stage: &Stage) -> anyhow::Result<()> {
     let call = request(FEW);
     let handle = client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
     progress.next_of(&handle.progress_token).await?;
+    let call = client.newest(TOOL).await?;
     drop(handle);
-    let call = see_it_end(&client, u32::MAX).await?;
+    let call = see_it_end(&client, call, u32::MAX).await?;
     ensure!(
         call.state == State::Finished && call.steps_done == call.steps_total,
         "the work did not go on when the handle was dropped: {}",
@@ -130,7 +133,7 @@ async fn deadline(stage: &Stage) -> anyhow::Result<()> {
     //    deadline for silence, and a call that talks may take as long as it likes.
     let options = PeerRequestOptions::with_timeout(limit).reset_timeout_on_progress();
     let (answer, took) = call(&client, steps, options).await?;
-    let server = newest(&client).await?;
+    let server = client.ask(client.newest(TOOL).await?).await?;
     ensure!(
         answer.is_ok() && server.steps_done == steps,
         "progress did not carry the call past its deadline: it {}, and {answer:?}",
@@ -188,8 +191,9 @@ async fn call(
 
 /// What the server says of its newest call, which it should have been told to stop.
 async fn told(client: &Client, by: &str) -> anyhow::Result<String> {
-    let done = newest(client).await?.steps_done;
-    let call = see_it_end(client, done + FEW).await?;
+    let newest = client.newest(TOOL).await?;
+    let done = client.ask(newest).await?.steps_done;
+    let call = see_it_end(client, newest, done + FEW).await?;
     ensure!(
         call.state == State::Cancelled,
         "{by} did not reach the server: its call {}",
@@ -199,11 +203,11 @@ async fn told(client: &Client, by: &str) -> anyhow::Result<String> {
     Ok(format!("{}: {reason}", outcome(&call)))
 }
 
-/// Asks the server until its newest call has ended, or has done this many steps.
-async fn see_it_end(client: &Client, steps: u32) -> anyhow::Result<CallRecord> {
+/// Asks the server until a call has ended, or has done this many steps.
+async fn see_it_end(client: &Client, call: u64, steps: u32) -> anyhow::Result<CallRecord> {
     let (mut done, mut since) = (0, Instant::now());
     loop {
-        let call = newest(client).await?;
+        let call = client.ask(call).await?;
         if call.state != State::Running || call.steps_done >= steps {
             return Ok(call);
         }
@@ -216,17 +220,10 @@ async fn see_it_end(client: &Client, steps: u32) -> anyhow::Result<CallRecord> {
     }
 }
 
-/// The server's newest piece of work: ours, for one call runs at a time.
-async fn newest(client: &Client) -> anyhow::Result<CallRecord> {
-    let calls = client.list_calls().await?;
-    let newest = calls.into_iter().rfind(|call| call.tool == "process_large_file");
-    newest.context("the server lists no call of ours")
-}
-
 /// The call of this lesson: so many steps of work.
 fn work(steps: u32) -> CallToolRequestParams {
     let arguments = object!({ "filename": "large_dataset.csv", "processing_time": steps });
-    CallToolRequestParams::new("process_large_file").with_arguments(arguments)
+    CallToolRequestParams::new(TOOL).with_arguments(arguments)
 }
 
 /// The same as a request, for those who want to hold its handle.

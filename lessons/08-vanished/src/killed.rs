@@ -38,7 +38,8 @@ async fn over_http(stage: &Stage, protocol: Protocol) -> anyhow::Result<()> {
         let mut program = stage.program(&["victim", "--url", stage.url()?])?;
         let mut victim = Program::start(program.env(STEPS, steps.to_string()))?;
         victim.line_with("is at work").await?;
-        let before = newest(&witness).await?;
+        // The witness has made no call of this tool.
+        let before = witness.ask(witness.newest("process_large_file").await?).await?;
         victim.kill().await?;
         if before.state == State::Running {
             break before;
@@ -51,12 +52,12 @@ async fn over_http(stage: &Stage, protocol: Protocol) -> anyhow::Result<()> {
 
     if protocol == Protocol::V2026 {
         // The kernel closes the dead process's sockets. The closed stream is the cancel.
-        let after = until(&witness, before.steps_done + NOTICED).await?;
+        let after = until(&witness, before.call, before.steps_done + NOTICED).await?;
         noticed(&after, before.steps_done)?;
     } else {
         // The same sockets close. But here a client may come back for its answer
         // (`Last-Event-ID`), so a lost connection is no cancel: the work goes to its end.
-        let after = until(&witness, u32::MAX).await?;
+        let after = until(&witness, before.call, u32::MAX).await?;
         ensure!(
             after.state == State::Finished && after.steps_done == after.steps_total,
             "a lost connection is no cancel on HTTP 2025-11-25, but the call {}",
@@ -102,18 +103,11 @@ fn noticed(call: &CallRecord, at_kill: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the server says of its newest piece of work. The witness has made none.
-async fn newest(witness: &Client) -> anyhow::Result<CallRecord> {
-    let calls = witness.list_calls().await?;
-    let newest = calls.into_iter().rfind(|call| call.tool == "process_large_file");
-    newest.context("the server lists no call of the client that was killed")
-}
-
-/// Asks until that call has ended, or has done this many steps. Gives up when nothing happens.
-async fn until(witness: &Client, steps: u32) -> anyhow::Result<CallRecord> {
+/// Asks until the call has ended, or has done this many steps. Gives up when nothing happens.
+async fn until(witness: &Client, call: u64, steps: u32) -> anyhow::Result<CallRecord> {
     let (mut done, mut since) = (0, Instant::now());
     loop {
-        let call = newest(witness).await?;
+        let call = witness.ask(call).await?;
         if call.state != State::Running || call.steps_done >= steps {
             return Ok(call);
         }

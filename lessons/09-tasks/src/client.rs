@@ -23,6 +23,8 @@ pub struct Started {
     pub request: RequestId,
     /// The task, as it was when the request was answered.
     pub task: Task,
+    /// The number of the work in the server's list of calls.
+    pub call: u64,
 }
 
 /// Calls a tool. The answer is a task, at once, or the result, when the work is done: the server
@@ -36,7 +38,10 @@ pub async fn start(
     let handle = client.send_cancellable_request(call, patient()).await?;
     let request = handle.id.clone();
     match handle.await_response().await? {
-        ServerResult::CreateTaskResult(created) => Ok(Started { request, task: created.task }),
+        ServerResult::CreateTaskResult(created) => {
+            let call = client.newest(name).await?;
+            Ok(Started { request, task: created.task, call })
+        }
         ServerResult::CallToolResult(result) => {
             bail!("answered with a result, not a task: {}", text_of(&result))
         }
@@ -68,7 +73,7 @@ pub async fn watch(
     let (mut last, mut since) = (None, Instant::now());
     loop {
         let task = look(client, &started.task.task_id).await?;
-        let work = work_of(client, &started.request).await?;
+        let work = client.ask(started.call).await?;
         // A task may ask for input, to be given with `tasks/update`. In this lesson none does.
         if task.status() != TaskStatus::Working || work.steps_done >= steps {
             return Ok((task, work));
@@ -79,13 +84,6 @@ pub async fn watch(
         ensure!(since.elapsed() < PATIENCE, "the task has not changed for {PATIENCE:?}");
         sleep(suggested(&started.task)).await;
     }
-}
-
-/// What the server's list says of the work that a request started.
-pub async fn work_of(client: &Client, request: &RequestId) -> anyhow::Result<CallRecord> {
-    let calls = client.list_calls().await?;
-    let record = calls.into_iter().rfind(|call| call.request_id == *request);
-    record.with_context(|| format!("the server never saw request {request}"))
 }
 
 /// The result in a completed task. It is the one that the call would have had.

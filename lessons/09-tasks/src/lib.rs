@@ -24,7 +24,7 @@ use shared::client::{Client, text_of};
 use shared::dataset::{LARGE, part};
 use shared::layer::Server;
 
-use client::{cancel, look, result_of, start, suggested, watch, work_of};
+use client::{cancel, look, result_of, start, suggested, watch};
 
 /// Lesson 9.
 pub const LESSON: Lesson = Lesson {
@@ -87,7 +87,7 @@ async fn cancelled(client: &Client) -> anyhow::Result<Row> {
     println!("   (notifications/cancelled for request {request}, which is over)");
     let wrong = CancelledNotificationParam::new(Some(request.clone()), None);
     client.notify_cancelled(wrong).await?;
-    let read = work_of(client, request).await?.steps_done.max(work.steps_done);
+    let read = client.ask(started.call).await?.steps_done.max(work.steps_done);
     let (now, work) = watch(client, &started, read + 2).await?;
     shown(&now);
     ensure!(is_at_work(&now), "notifications/cancelled for its request stopped the task");
@@ -104,7 +104,7 @@ async fn cancelled(client: &Client) -> anyhow::Result<Row> {
     );
     let status = end.status();
     ensure!(status == TaskStatus::Cancelled, "the cancelled task ended otherwise: {status:?}");
-    let call = client.ask_until_ended(request).await?;
+    let call = client.ask_until_ended(started.call).await?;
     let said = outcome(&call);
     ensure!(call.state == State::Cancelled, "the task ended as cancelled, but its work is {said}");
     println!("   Cancelled; server: {said}");
@@ -143,7 +143,7 @@ async fn completed(client: &Client) -> anyhow::Result<Row> {
     let posted = rows_in_journal(client).await? - before;
     ensure!(posted == rows, "the posting was cut: {posted} of {rows} rows are in the journal");
     println!("   the journal has {posted} rows more");
-    let call = client.ask_until_ended(&started.request).await?;
+    let call = client.ask_until_ended(started.call).await?;
     ensure!(work.ended_at.is_none(), "the posting was over before its cancel was sent");
     Ok((call, (started.request, sent_at)))
 }
@@ -162,7 +162,7 @@ async fn reconnected(stage: &Stage, client: Client) -> anyhow::Result<Row> {
     let (end, _) = watch(&client, &started, work.steps_done + GRACE).await?;
     let status = end.status();
     ensure!(status == TaskStatus::Cancelled, "the cancelled task ended otherwise: {status:?}");
-    let call = client.ask_until_ended(&started.request).await?;
+    let call = client.ask_until_ended(started.call).await?;
     println!("   Cancelled; server: {}", outcome(&call));
     client.close().await?;
     Ok((call, (started.request, sent_at)))

@@ -109,8 +109,7 @@ impl TaskServer {
         let path = self.setup.data.find(&args.filename)?;
         let (Steps(steps), files) = (args.processing_time, self.files.clone());
         let call = self.setup.calls.start("process_large_file", steps, &ctx);
-        let work = async move |asker: Asker| match files.process(&path, steps, &call, &asker).await
-        {
+        let work = async move |asker: Asker| match files.process(path, steps, &call, &asker).await {
             Ok(Some(summary)) => {
                 call.end(State::Finished);
                 Ok(processed(&args.filename, &summary))

@@ -91,7 +91,7 @@ async fn session(stage: &Stage) -> anyhow::Result<()> {
     }
 
     // 5. Whatever it says, the server has only been told. What the tool does, its list says.
-    wire.stopped(2).await
+    wire.stopped().await
 }
 
 async fn open(wire: &mut Wire) -> anyhow::Result<()> {
@@ -124,7 +124,7 @@ async fn stateless(stage: &Stage) -> anyhow::Result<()> {
     drop(call);
 
     // 3. Ask in a new request: nothing ties it to the first but the server.
-    wire.stopped(2).await
+    wire.stopped().await
 }
 
 async fn wrong_id(stage: &Stage) -> anyhow::Result<()> {
@@ -201,7 +201,7 @@ async fn end(stage: &Stage, wire: &Wire, call: Response) -> anyhow::Result<()> {
             drop(call);
         }
     }
-    wire.stopped(2).await
+    wire.stopped().await
 }
 
 /// The call that every chapter cancels: twenty steps, and progress under a token of its own.

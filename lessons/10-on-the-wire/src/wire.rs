@@ -101,16 +101,16 @@ impl Wire {
         Ok(Response { session, status, messages, started: self.started })
     }
 
-    /// Asks the server until it says that the call no longer runs, or has gone on for [`GRACE`]
+    /// Asks the server until it says that our call no longer runs, or has gone on for [`GRACE`]
     /// steps.
-    pub async fn stopped(&self, id: u32) -> anyhow::Result<()> {
-        let mut call = self.record(id).await?;
+    pub async fn stopped(&self) -> anyhow::Result<()> {
+        let mut call = self.record().await?;
         let steps = |call: &Value| call["steps_done"].as_u64().unwrap_or_default();
         let (asked, after) = (Instant::now(), steps(&call) + GRACE);
         while call["state"] == "running" && steps(&call) < after {
             ensure!(asked.elapsed() < 3 * PATIENCE, "the call neither works nor stops: {call}");
             sleep(Duration::from_millis(100)).await;
-            call = self.record(id).await?;
+            call = self.record().await?;
         }
         let (state, done, total) = (&call["state"], &call["steps_done"], &call["steps_total"]);
         ensure!(
@@ -122,16 +122,18 @@ impl Wire {
         Ok(())
     }
 
-    /// What the server's list says of the newest call with this id.
-    async fn record(&self, id: u32) -> anyhow::Result<Value> {
+    /// What the server's list says of its newest piece of work: ours. Not by the request id: a
+    /// bridge between us and the server gives the request an id of its own.
+    async fn record(&self) -> anyhow::Result<Value> {
         // An id names one request for ever, so every question has a new one.
         let ask = json!({ "jsonrpc": "2.0", "id": self.ids.fetch_add(1, Ordering::Relaxed),
             "method": "tools/call", "params": { "name": "list_calls", "arguments": {} } });
         let ask = if self.is_stateless() { with_meta(ask) } else { ask };
         let answer = self.post(&ask).await?.answer().await?;
         let calls = answer["result"]["structuredContent"]["calls"].as_array();
-        let ours = calls.and_then(|calls| calls.iter().rfind(|call| call["request_id"] == id));
-        ours.cloned().with_context(|| format!("the server does not list the call {id}: {answer}"))
+        let work = |call: &&Value| call["tool"] == "process_large_file";
+        let ours = calls.and_then(|calls| calls.iter().rfind(work));
+        ours.cloned().with_context(|| format!("the server does not list our call: {answer}"))
     }
 
     fn is_stateless(&self) -> bool {

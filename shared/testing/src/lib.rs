@@ -6,4 +6,5 @@ pub mod hosted;
 pub mod newman;
 pub mod process;
 pub mod raw;
+pub mod readme;
 pub mod story;

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CancelTaskParams, GetTaskParams};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use shared::calls::CancelReason;
+use shared::calls::CallNote;
 use shared::layer::{Layer, Server};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -89,7 +89,7 @@ impl Flawed {
         let (asked, told) = (ctx.ct.clone(), CancellationToken::new());
         ctx.ct = told.clone();
         match self.wrong {
-            Wrong::Forgetful => drop(ctx.extensions.remove::<CancelReason>()),
+            Wrong::Forgetful => drop(ctx.extensions.remove::<CallNote>()),
             Wrong::Clumsy => self.with_memory(|memory| memory.tokens.push(told.clone())),
             _ => {}
         }

@@ -1,10 +1,10 @@
 """Python SDK 2.x: abandon a call, and the SDK tells the server.
 
-Cancelling the awaiting task is all there is to it, and a timeout does the same. On HTTP
-2026-07-28 the SDK closes the response stream, everywhere else it sends `notifications/cancelled`.
+Cancel the awaiting task, and that is all. A timeout does the same. On HTTP
+2026-07-28 the SDK closes the response stream. Everywhere else it sends `notifications/cancelled`.
 
-    python abandon_call.py 2026-07-28 http://localhost:8000/mcp
-    python abandon_call.py 2025-11-25 target/debug/basic-cancel serve --transport stdio
+    python abandon_2.py 2026-07-28 http://localhost:8000/mcp
+    python abandon_2.py 2025-11-25 target/debug/basic-cancel serve --transport stdio
 """
 
 import asyncio

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use course::lesson::Protocol::{V2025, V2026};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::calls::State;
+use shared::open_calls::KEPT;
 use testing::hosted::common_server;
 use testing::raw::{RawClient, assert_cancelled_once, assert_finished, find};
 use tokio::time::sleep;
@@ -78,17 +80,115 @@ async fn a_cancel_of_a_finished_call_is_met_with_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resumed_stream_gets_the_error_and_ends() {
+async fn a_second_call_with_the_id_of_a_running_one_is_refused_and_the_first_keeps_its_stream() {
     let server = common_server(10).await;
     let wire = RawClient::open(&server.url, V2025).await;
+    let listening = wire.listen(None).await;
     let mut call = wire.work(1, 3000).await;
     call.progress(2).await;
+    let refused = wire.work(1, 1).await.answer().await;
+    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(1), &json!(-32600)));
+    call.progress(3).await;
+    wire.cancel(1).await;
+    assert_cancelled_once(&call.rest().await, &json!(1));
+    wire.ended(1).await;
+    // Once the first has ended, its id is free.
+    assert_finished(&wire.work(1, 1).await.answer().await);
+    assert_eq!(wire.close(listening).await, NOTHING);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_session_has_ids_of_its_own() {
+    let server = common_server(10).await;
+    let mine = RawClient::open(&server.url, V2025).await;
+    let mut call = mine.work(1, 3000).await;
+    call.progress(1).await;
+    assert_finished(&RawClient::open(&server.url, V2025).await.work(1, 1).await.answer().await);
+    mine.cancel(1).await;
+    assert_cancelled_once(&call.rest().await, &json!(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resumed_stream_goes_on_where_it_was_cut_and_gets_the_error() {
+    let server = common_server(10).await;
+    let wire = RawClient::open(&server.url, V2025).await;
+    // Fewer steps than rows: each step has progress to tell.
+    let mut call = wire.work(1, 900).await;
+    call.progress(1).await;
+    let seen = call.next().await.unwrap();
     let last_id = call.last_id.take();
     drop(call);
     let mut resumed = wire.listen(last_id.as_deref()).await;
-    resumed.progress(2).await;
+    // It goes on after the event that was seen last: progress only ever increases.
+    let next = resumed.next().await.unwrap();
+    let progress = |message: &Value| message["params"]["progress"].as_f64();
+    assert!(progress(&next) > progress(&seen), "{seen} and then {next}");
+    resumed.progress(1).await;
     wire.cancel(1).await;
     assert_cancelled_once(&resumed.rest().await, &json!(1));
+}
+
+/// Starts a call of this many steps, loses its stream at work, and returns the event it saw last.
+async fn cut(wire: &RawClient, id: u32, steps: u32) -> String {
+    let mut call = wire.work(id, steps).await;
+    call.progress(1).await;
+    call.last_id.take().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_is_there_for_a_client_that_comes_back_after_the_end_of_the_call() {
+    let server = common_server(10).await;
+    let wire = RawClient::open(&server.url, V2025).await;
+    let seen = cut(&wire, 1, 5).await;
+    assert_eq!(wire.ended(1).await.state, State::Finished);
+    let mut resumed = wire.listen(Some(&seen)).await;
+    let mut messages = vec![resumed.next().await.unwrap()];
+    let last_id = resumed.last_id.clone();
+    messages.extend(resumed.rest().await);
+    assert_finished(messages.last().unwrap());
+    // By now rmcp has forgotten the stream for sure.
+    for _ in 0..2 {
+        assert_finished(&wire.listen(Some(&seen)).await.answer().await);
+    }
+    // Nothing follows an answer.
+    if messages.len() == 1 {
+        assert_eq!(wire.listen(last_id.as_deref()).await.rest().await, NOTHING);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_error_of_a_cancelled_call_is_there_for_a_client_that_comes_back() {
+    let server = common_server(10).await;
+    let wire = RawClient::open(&server.url, V2025).await;
+    let seen = cut(&wire, 1, 3000).await;
+    wire.cancel(1).await;
+    wire.ended(1).await;
+    for _ in 0..2 {
+        assert_cancelled_once(&wire.listen(Some(&seen)).await.rest().await, &json!(1));
+    }
+    // An answer is for the session that asked.
+    let other = RawClient::open(&server.url, V2025).await;
+    assert_eq!(other.listen(Some(&seen)).await.rest().await, NOTHING);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_keeps_its_newest_answers_only() {
+    let server = common_server(1).await;
+    let wire = RawClient::open(&server.url, V2025).await;
+    let (kept, calls) = (u32::try_from(KEPT).unwrap(), u32::try_from(KEPT).unwrap() + 1);
+    let mut seen = Vec::new();
+    for id in 0..calls {
+        let mut call = wire.work(id, 1).await;
+        call.progress(1).await;
+        seen.push(call.last_id.clone().unwrap());
+        call.rest().await;
+    }
+    let mut answers = 0;
+    for event in &seen {
+        answers += u32::from(!wire.listen(Some(event)).await.rest().await.is_empty());
+    }
+    assert_eq!(answers, kept);
+    assert_eq!(wire.listen(Some(&seen[0])).await.rest().await, NOTHING);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,6 +221,21 @@ async fn a_deleted_session_takes_its_calls_with_it() {
     let messages = call.rest().await;
     assert!(messages.iter().all(|message| message["error"]["code"] != -32800), "{messages:?}");
     assert_eq!(staying.ended(1).await.state, State::Cancelled);
+}
+
+/// rmcp answers 202, "accepted". The Python SDK takes that for a failure and logs it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_session_is_gone_and_the_answer_says_so() {
+    let server = common_server(10).await;
+    let wire = RawClient::open(&server.url, V2025).await;
+    let deleted = wire.http(Method::DELETE).send().await.unwrap();
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    assert_eq!(deleted.bytes().await.unwrap().len(), 0);
+    assert_eq!(wire.http(Method::GET).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    // Only what succeeded is changed.
+    let nameless = RawClient::open(&server.url, V2026).await;
+    let refused = nameless.http(Method::DELETE).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
 }
 
 #[tokio::test(flavor = "multi_thread")]

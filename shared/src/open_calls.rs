@@ -1,0 +1,130 @@
+//! The calls that are open on a connection, and the answers of those that were.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rmcp::model::{ProgressToken, RequestId, ServerJsonRpcMessage};
+use tokio::time::Instant;
+
+use crate::calls::CallNote;
+
+/// How many answers a session keeps for clients that have lost the stream of a call.
+pub const KEPT: usize = 32;
+/// How long it keeps them.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// The calls that are open on a connection. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OpenCalls(Arc<Mutex<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    calls: HashMap<RequestId, OpenCall>,
+    tokens: HashMap<ProgressToken, RequestId>,
+    /// The newest answers, oldest first.
+    answers: VecDeque<Answer>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    stream: u64,
+    given: Instant,
+    message: ServerJsonRpcMessage,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct OpenCall {
+    /// The server has received it. Until then its id is only taken.
+    received: bool,
+    /// The number that rmcp's session worker gave to the stream of the call's POST.
+    stream: Option<u64>,
+    token: Option<ProgressToken>,
+    pub(crate) note: CallNote,
+}
+
+impl OpenCalls {
+    /// Takes an id for a request that is yet to be received. False if the id is in use.
+    pub(crate) fn reserve(&self, id: &RequestId) -> bool {
+        match self.table().calls.entry(id.clone()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(free) => {
+                free.insert(OpenCall::default());
+                true
+            }
+        }
+    }
+
+    /// The stream of a reserved request.
+    pub(crate) fn set_stream(&self, id: &RequestId, stream: Option<u64>) {
+        if let Some(call) = self.table().calls.get_mut(id) {
+            call.stream = stream;
+        }
+    }
+
+    /// A request has been received. False if another one with its id is open.
+    pub(crate) fn begin(
+        &self,
+        id: &RequestId,
+        token: Option<ProgressToken>,
+        note: CallNote,
+    ) -> bool {
+        let mut table = self.table();
+        let call = table.calls.entry(id.clone()).or_default();
+        if call.received {
+            return false;
+        }
+        *call = OpenCall { received: true, token: token.clone(), note, stream: call.stream };
+        if let Some(token) = token {
+            table.tokens.insert(token, id.clone());
+        }
+        true
+    }
+
+    /// The call has ended. None if no such call is open.
+    pub(crate) fn end(&self, id: &RequestId) -> Option<OpenCall> {
+        let mut table = self.table();
+        table.calls.get(id).filter(|call| call.received)?;
+        let call = table.calls.remove(id)?;
+        if let Some(token) = &call.token
+            && table.tokens.get(token) == Some(id)
+        {
+            table.tokens.remove(token);
+        }
+        Some(call)
+    }
+
+    /// An open call with this progress token exists.
+    pub(crate) fn has_token(&self, token: &ProgressToken) -> bool {
+        self.table().tokens.contains_key(token)
+    }
+
+    /// The id of some open call.
+    pub(crate) fn any(&self) -> Option<RequestId> {
+        self.table().calls.iter().find(|(_, call)| call.received).map(|(id, _)| id.clone())
+    }
+
+    /// Keeps the answer of a call that came on a stream, for a while.
+    pub(crate) fn keep(&self, call: &OpenCall, answer: &ServerJsonRpcMessage) {
+        let Some(stream) = call.stream else { return };
+        let answers = &mut self.table().answers;
+        answers.retain(|answer| answer.given.elapsed() < KEPT_FOR);
+        if answers.len() == KEPT {
+            answers.pop_front();
+        }
+        answers.push_back(Answer { stream, given: Instant::now(), message: answer.clone() });
+    }
+
+    /// The answer that ended this stream, if it is still kept.
+    pub(crate) fn answer_on(&self, stream: u64) -> Option<ServerJsonRpcMessage> {
+        let table = self.table();
+        let answer = table.answers.iter().find(|answer| answer.stream == stream)?;
+        (answer.given.elapsed() < KEPT_FOR).then(|| answer.message.clone())
+    }
+
+    /// No code of ours panics while it holds the lock.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

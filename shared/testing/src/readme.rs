@@ -1,0 +1,85 @@
+//! Holds the output that a README shows against what the program prints.
+
+use std::path::Path;
+use std::time::Duration;
+
+use assert_cmd::Command;
+
+/// The README of this lesson shows what the lesson's program prints.
+/// `readme_shows_real_output!("basic-cancel");`
+#[macro_export]
+macro_rules! readme_shows_real_output {
+    ($program:literal) => {
+        #[test]
+        fn readme_shows_real_output() {
+            let program = env!(concat!("CARGO_BIN_EXE_", $program));
+            let page = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+            $crate::readme::shows_real_output(page, $program, program);
+        }
+    };
+}
+
+/// Runs the command of every `console` block of the page, and compares what it prints with
+/// the block. Numbers may differ, and with them the lengths of bars. `[...]` leaves lines out.
+pub fn shows_real_output(page: impl AsRef<Path>, package: &str, program: &str) {
+    let page = page.as_ref();
+    let text = std::fs::read_to_string(page).unwrap();
+    let page = page.display();
+    let found: Vec<_> = text.split("```console\n").skip(1).collect();
+    assert!(!found.is_empty(), "{page} shows no output");
+    for block in found {
+        let mut shown = block.split("```").next().unwrap().lines();
+        let command = shown.next().unwrap();
+        let printed = run(command, package, program);
+        let printed_lines: Vec<_> = printed.lines().map(masked).collect();
+        let shown: Vec<_> = shown.map(masked).collect();
+        let mut rest = &printed_lines[..];
+        for (gap, part) in shown.split(|line| line == "[...]").enumerate() {
+            // The first part stands at the start, each further one somewhere after a gap.
+            let starts = if gap == 0 { 0 } else { rest.len().saturating_sub(part.len()) };
+            let found = (0..=starts).find(|at| rest[*at..].starts_with(part));
+            let lines = part.join("\n");
+            let at = found
+                .unwrap_or_else(|| panic!("{page}, {command}:\n{lines}\n\nis not in\n{printed}"));
+            rest = &rest[at + part.len()..];
+        }
+        assert!(rest.is_empty(), "{page}, {command}: there is more than is shown: {rest:?}");
+    }
+}
+
+/// What `$ cargo run [-p PACKAGE] [-- OPTIONS]` prints.
+fn run(command: &str, package: &str, program: &str) -> String {
+    let arguments = command.strip_prefix("$ cargo run").unwrap();
+    let arguments = arguments.replace(&format!("-p {package}"), "").replace(" -- ", " ");
+    assert!(!arguments.contains("-p "), "{command} is not about {package}");
+    let output = Command::new(program)
+        .args(arguments.split_whitespace())
+        .timeout(Duration::from_secs(240))
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8(output.stdout), String::from_utf8(output.stderr));
+    out.unwrap() + &err.unwrap()
+}
+
+/// The line without what differs from run to run.
+fn masked(line: &str) -> String {
+    let kind = |c: char| match c {
+        '0'..='9' => '0',
+        '█' | '░' | '■' | '●' | '✂' => '█',
+        c => c,
+    };
+    let mut masked = String::new();
+    // Ids that a server makes up.
+    for id in ["Mcp-Session-Id:", "task id:"] {
+        if line.contains(id) {
+            return id.to_owned();
+        }
+    }
+    for c in line.chars().map(kind) {
+        if !(matches!(c, '0' | '█' | ' ') && masked.ends_with(c)) {
+            masked.push(c);
+        }
+    }
+    // "7.9 ms" and "12 ms" are both a number of milliseconds, and so is "-1.2 %" of percents.
+    masked.replace("0.0", "0").replace("-0", "+0")
+}
