@@ -63,7 +63,7 @@ async fn over_http(stage: &Stage, protocol: Protocol) -> anyhow::Result<()> {
             "a lost connection is no cancel on HTTP 2025-11-25, but the call {}",
             outcome(&after)
         );
-        println!("   the call {}, for nobody", outcome(&after));
+        println!("   the server says: {}, for nobody", outcome(&after));
     }
     witness.close().await
 }
@@ -87,7 +87,7 @@ async fn on_stdio(stage: &Stage) -> anyhow::Result<()> {
         "the server did not notice that its client is gone: {NOTICED} steps later it works on"
     );
     ensure!(told.contains("cancelled"), "after the kill the call should be cancelled, but: {told}");
-    println!("   the server's standard error: {told}");
+    println!("   the server's standard error says: {told}");
     Ok(())
 }
 
@@ -98,8 +98,8 @@ fn noticed(call: &CallRecord, at_kill: u32) -> anyhow::Result<()> {
         "the server did not notice that its client is gone: its call {}",
         outcome(call)
     );
-    let in_vain = call.steps_done - at_kill;
-    println!("   the call {}, {in_vain} of them in vain", outcome(call));
+    let in_vain = call.steps_done.saturating_sub(at_kill);
+    println!("   the server says: {}, {in_vain} of them after the kill", outcome(call));
     Ok(())
 }
 

@@ -39,6 +39,7 @@ use wrong::Wrong;
 const PROGRAM: Program = Program(env!("CARGO_BIN_EXE_on-the-wire"));
 
 testing::passes_on!("on-the-wire", "--tick 50ms", http_2025 http_2026);
+testing::readme_shows_real_output!("on-the-wire");
 
 #[test]
 fn every_chapter_passes_alone() {

@@ -15,6 +15,7 @@ use wrong::Wrong;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_timeouts");
 
 testing::passes_on!("timeouts", "--tick 100ms", http_2025 http_2026 stdio_2025 stdio_2026);
+testing::readme_shows_real_output!("timeouts");
 
 #[test]
 fn notices_a_server_that_is_not_told_of_a_dropped_call() {

@@ -13,6 +13,7 @@ use testing::story::{Program, notices};
 use wrong::Wrong;
 
 testing::passes_on!("tasks", "--tick 100ms", http_2026 stdio_2026);
+testing::readme_shows_real_output!("tasks");
 
 #[test]
 fn does_not_run_on_2025_11_25() {
