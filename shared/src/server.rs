@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::calls::{Call, CallList, Calls, State};
 use crate::dataset::{DataFolder, Scan, Summary};
-use crate::hosting::Stop;
+use crate::stop::Stop;
 
 /// The longest `processing_time`, in steps.
 pub const MAX_STEPS: u32 = 3600;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use course::lesson::Lesson;
 
 /// All lessons. The tour itself knows only those that it plays.
-const LESSONS: [Lesson; 9] = [
+const LESSONS: [Lesson; 10] = [
     basic_cancel::LESSON,
     late_cancel::LESSON,
     concurrent_cancel::LESSON,

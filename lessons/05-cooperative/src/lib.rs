@@ -13,13 +13,13 @@ use chrono::{DateTime, Utc};
 use course::lesson::{Lesson, Protocol, Transport};
 use course::narrate::{outcome, timeline};
 use course::stage::Stage;
+use hosting::layer::Server;
 use rmcp::RoleClient;
 use rmcp::model::RequestId;
 use rmcp::service::RequestHandle;
 use serde_json::{Value, json};
 use shared::calls::{CallRecord, State};
 use shared::client::{Client, patient, tool_call};
-use shared::layer::Server;
 use tokio::time::{Duration, Instant, sleep};
 
 use tools::{AfterCancel, EVERY, THREADS};

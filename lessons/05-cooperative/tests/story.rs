@@ -13,12 +13,12 @@ use cooperative::work::Digest;
 use course::lesson::{Lesson, Protocol};
 use course::stage::Stage;
 use futures::future::BoxFuture;
+use hosting::layer::{Layer, Server};
 use rmcp::model::{CallToolRequestParams, CallToolResponse};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool, tool_router};
 use serde_json::{Value, json};
 use shared::client::Client;
-use shared::layer::{Layer, Server};
 use shared::server::Setup;
 use testing::hosted::setup;
 use tokio::sync::mpsc;
@@ -174,7 +174,7 @@ async fn notices_a_server_that_never_tells_its_tools() {
 }
 
 async fn client_of(server: Server) -> Client {
-    let pipe = shared::hosting::pipe(server, &shared::between::Between::default(), setup(0).stop);
+    let pipe = hosting::pipe(server, &hosting::between::Between::default(), setup(0).stop);
     let protocol = rmcp::model::ProtocolVersion::V_2025_11_25;
     Client::pipe_as(rmcp::model::ClientCapabilities::default(), pipe, protocol).await.unwrap()
 }

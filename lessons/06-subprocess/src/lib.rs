@@ -15,6 +15,7 @@ use anyhow::{Context, bail, ensure};
 use course::lesson::{Lesson, Protocol, Transport};
 use course::narrate::outcome;
 use course::stage::Stage;
+use hosting::layer::Server;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
@@ -24,7 +25,6 @@ use rmcp::service::RequestHandle;
 use serde_json::{Value, json};
 use shared::calls::{CallRecord, State};
 use shared::client::{Client, PATIENCE, patient, tool_call};
-use shared::layer::Server;
 use tokio::time::{Duration, sleep, timeout};
 
 use table::{Process, members};

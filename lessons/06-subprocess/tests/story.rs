@@ -5,6 +5,7 @@
 use course::lesson::{Lesson, Protocol};
 use course::stage::Stage;
 use futures::future::BoxFuture;
+use hosting::layer::{Layer, Server};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, ClientCapabilities, ProtocolVersion};
@@ -13,7 +14,6 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
 use shared::calls::State;
 use shared::client::{Client, patient, tool_call};
-use shared::layer::{Layer, Server};
 use shared::server::Setup;
 use subprocess::LESSON;
 use subprocess::group::{Group, adopt};

@@ -11,12 +11,12 @@ use anyhow::{Context, bail, ensure};
 use course::lesson::{Chapter, Lesson, Protocol, Transport};
 use course::narrate::outcome;
 use course::stage::Stage;
+use hosting::layer::Server;
 use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, ServerResult};
 use rmcp::object;
 use rmcp::service::{PeerRequestOptions, ServiceError};
 use shared::calls::{CallRecord, State};
 use shared::client::{Client, PATIENCE};
-use shared::layer::Server;
 use shared::server::{FileServer, MAX_STEPS, Setup};
 use tokio::time::{Instant, sleep, timeout};
 

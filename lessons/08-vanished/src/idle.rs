@@ -10,6 +10,7 @@ use course::narrate::outcome;
 use course::stage::Stage;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use hosting::layer::{Layer, Server};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, ClientRequest, PingRequest, RequestMetaObject,
     ServerResult,
@@ -22,9 +23,8 @@ use serde_json::json;
 use shared::calls::{CallRecord, Calls, State};
 use shared::client::{PATIENCE, PROMPT, tool_call};
 use shared::dataset::DataFolder;
-use shared::hosting::Stop;
-use shared::layer::{Layer, Server};
 use shared::server::{FileServer, MAX_STEPS, Setup};
+use shared::stop::Stop;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context;
 use course::lesson::{Chapter, Lesson, Protocol, Transport};
 use course::stage::Stage;
-use shared::layer::Server;
+use hosting::layer::Server;
 use shared::server::FileServer;
 
 /// Lesson 8.

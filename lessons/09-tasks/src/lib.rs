@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use course::lesson::{Lesson, Protocol, Transport};
 use course::narrate::{outcome, timeline};
 use course::stage::Stage;
+use hosting::layer::Server;
 use rmcp::model::{
     CancelledNotificationParam, ClientCapabilities, DetailedTask, RequestId, TaskStatus,
 };
@@ -22,7 +23,6 @@ use serde_json::json;
 use shared::calls::{CallRecord, State};
 use shared::client::{Client, text_of};
 use shared::dataset::{LARGE, part};
-use shared::layer::Server;
 
 use client::{cancel, look, result_of, start, suggested, watch};
 

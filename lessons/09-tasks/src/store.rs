@@ -17,7 +17,7 @@ use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, DetailedTask, JsonObject, Task, TaskPayload, TaskStatus};
 use rmcp::task_manager::TaskExit;
 use serde::Serialize;
-use shared::hosting::Stop;
+use shared::stop::Stop;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

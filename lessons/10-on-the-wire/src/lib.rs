@@ -10,8 +10,8 @@ pub mod wire;
 use anyhow::{Context, ensure};
 use course::lesson::{Chapter, Lesson, Protocol, Transport};
 use course::stage::Stage;
+use hosting::layer::Server;
 use serde_json::{Value, json};
-use shared::layer::Server;
 use shared::server::FileServer;
 use wire::{Response, Wire};
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 use futures::future::BoxFuture;
-use shared::layer::Server;
+use hosting::layer::Server;
 use shared::server::Setup;
 
 use crate::stage::Stage;

@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::bail;
+use hosting::between::Between;
+use hosting::layer::Server;
+use hosting::{self};
 use rmcp::model::{ClientCapabilities, ProtocolVersion};
-use shared::between::Between;
 use shared::client::Client;
-use shared::hosting::{self, Stop};
-use shared::layer::Server;
 use shared::server::Setup;
+use shared::stop::Stop;
 use tokio::process::Command;
 use wrong::Wrong;
 

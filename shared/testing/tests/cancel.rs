@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use course::lesson::Protocol::{V2025, V2026};
+use hosting::open_calls::KEPT;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::calls::State;
-use shared::open_calls::KEPT;
 use testing::hosted::common_server;
 use testing::raw::{RawClient, assert_cancelled_once, assert_finished, find};
 use tokio::time::sleep;

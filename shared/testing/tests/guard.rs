@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use course::lesson::Protocol::{V2025, V2026};
+use hosting::between::Between;
+use hosting::guard::Guard;
+use hosting::layer::Server;
 use rmcp::ServerHandler;
 use serde_json::{Value, json};
-use shared::between::Between;
-use shared::guard::Guard;
-use shared::hosting::Stop;
-use shared::layer::Server;
 use shared::server::FileServer;
+use shared::stop::Stop;
 use testing::hosted::{Hosted, common_server, setup};
 use testing::raw::{BOTH, RawClient};
 

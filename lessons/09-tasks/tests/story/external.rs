@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use hosting::between::Between;
+use hosting::layer::{Layer, Server};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ContentBlock,
     JsonObject, Tool,
@@ -22,8 +24,6 @@ use rmcp::service::RequestContext;
 use rmcp::task_manager::TaskExit;
 use rmcp::{ErrorData, RoleServer};
 use serde_json::{Value, json};
-use shared::between::Between;
-use shared::layer::{Layer, Server};
 use shared::server::Caller;
 use tasks::tools::{Asker, TaskServer};
 use testing::hosted::{Hosted, setup};
@@ -86,7 +86,7 @@ fn conformance_of_what_needs_no_special_tools() {
 async fn conformance_of_the_server_with_the_tools_that_are_asked_for() {
     let server = TaskServer::new(setup(50)).unwrap();
     let fixtures = Fixtures { server: server.clone() };
-    let stop = shared::hosting::Stop::default();
+    let stop = shared::stop::Stop::default();
     let server = Hosted::host(Server::new(server).with(fixtures), stop, Between::default()).await;
     for (scenario, checks) in [
         ("tasks-lifecycle", 9),

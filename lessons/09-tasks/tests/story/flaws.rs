@@ -8,6 +8,8 @@ use course::lesson::Protocol;
 use course::stage::Stage;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use hosting::between::Between;
+use hosting::layer::{Layer, Server};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, ClientCapabilities,
     ContentBlock, DetailedTask, GetTaskParams, GetTaskResult, RequestId, TaskPayload, TaskStatus,
@@ -16,9 +18,7 @@ use rmcp::service::RequestContext;
 use rmcp::task_manager::TaskExit;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::json;
-use shared::between::Between;
 use shared::calls::{Calls, State};
-use shared::layer::{Layer, Server};
 use tasks::tools::{Asker, TaskServer};
 use testing::hosted::{Hosted, setup};
 use testing::story::paused;
@@ -233,7 +233,7 @@ fn number(id: &RequestId) -> i64 {
 }
 
 /// The lesson's server with this flaw.
-fn flawed(flaw: Flaw) -> (Server, shared::hosting::Stop) {
+fn flawed(flaw: Flaw) -> (Server, shared::stop::Stop) {
     let setup = shared::server::Setup { tick: TICK, ..setup(0) };
     let (calls, stop) = (setup.calls.clone(), setup.stop.clone());
     let server = TaskServer::new(setup).unwrap();

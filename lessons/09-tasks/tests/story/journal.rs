@@ -4,10 +4,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use course::lesson::Protocol::V2026;
+use hosting::between::Between;
+use hosting::layer::Server;
 use serde_json::{Value, json};
-use shared::between::Between;
 use shared::calls::State;
-use shared::layer::Server;
 use shared::server::Setup;
 use tasks::journal::Journal;
 use tasks::tools::TaskServer;

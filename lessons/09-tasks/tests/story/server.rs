@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use course::lesson::Protocol::{V2025, V2026};
+use hosting::between::Between;
+use hosting::layer::Server;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::between::Between;
-use shared::layer::Server;
 use shared::server::Setup;
 use tasks::store::Limits;
 use tasks::tools::TaskServer;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, TaskPayload, TaskStatus};
 use rmcp::task_manager::TaskExit;
-use shared::hosting::Stop;
+use shared::stop::Stop;
 use tasks::store::{Limits, Store, TaskHandle};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rmcp::model::{ProgressToken, RequestId, ServerJsonRpcMessage};
 use tokio::time::Instant;
 
-use crate::calls::CallNote;
+use shared::calls::CallNote;
 
 /// How many answers a session keeps for clients that have lost the stream of a call.
 pub const KEPT: usize = 32;

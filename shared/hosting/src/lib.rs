@@ -1,8 +1,18 @@
 //! Hosting a server, over HTTP or stdio, and stopping it.
+//!
+//! [`layer`] makes one type of all servers, and [`guard`] stands around each. [`cancel`],
+//! [`open_calls`] and the sessions watch over what is said about a cancelled call. [`between`] is
+//! a seam for servers that are wrong on purpose.
+
+pub mod between;
+pub mod cancel;
+pub mod guard;
+pub mod layer;
+pub mod open_calls;
+mod sessions;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -13,72 +23,17 @@ use axum::serve::ListenerExt;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService, Transport, stdio_pipes};
 use rmcp::{RoleServer, ServiceExt};
+use shared::stop::{FLUSH, LIMIT, Stop};
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::between::{Between, Tapped};
 use crate::cancel::CancelAware;
 use crate::guard::Guard;
 use crate::layer::Server;
 use crate::sessions::Sessions;
-
-/// Time for the last answers to reach the wire when the server stops.
-const FLUSH: Duration = Duration::from_millis(100);
-/// How long a stop may take, end to end.
-const LIMIT: Duration = Duration::from_millis(1500);
-
-/// Tells a server to stop, and knows whether anything still runs. Clones share it.
-#[derive(Debug, Clone)]
-pub struct Stop {
-    token: CancellationToken,
-    running: TaskTracker,
-}
-
-impl Default for Stop {
-    fn default() -> Self {
-        let running = TaskTracker::new();
-        // A tracker must be closed before one can wait for it. It counts on all the same.
-        running.close();
-        Self { token: CancellationToken::new(), running }
-    }
-}
-
-impl Stop {
-    /// Tells the server to stop.
-    pub fn now(&self) {
-        self.token.cancel();
-    }
-
-    /// Returns when the server has been told to stop.
-    pub async fn requested(&self) {
-        self.token.cancelled().await;
-    }
-
-    /// A token that fires when the server is told to stop.
-    pub fn token(&self) -> &CancellationToken {
-        &self.token
-    }
-
-    /// Work for which a stop waits, as long as the returned token is held.
-    pub fn running(&self) -> TaskTrackerToken {
-        self.running.token()
-    }
-
-    /// Waits, when a stop has been requested, until nothing runs and the last answers are out.
-    /// Bounded: a tool that does not stop cannot hold up the end of the process.
-    async fn settled(&self) {
-        self.requested().await;
-        let settled = async {
-            self.running.wait().await;
-            sleep(FLUSH).await;
-        };
-        let _ = timeout(LIMIT, settled).await;
-    }
-}
 
 /// Where a server is to be hosted, and how long.
 pub struct Site {
@@ -115,7 +70,7 @@ pub async fn host(server: Server, site: Site) -> anyhow::Result<()> {
             // The only client is gone. What works on without a request stops too, and all may
             // clean up before the process goes.
             stop.now();
-            let _ = timeout(LIMIT, stop.running.wait()).await;
+            let _ = timeout(LIMIT, stop.all_ended()).await;
             Ok(())
         }
     }

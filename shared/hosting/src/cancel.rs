@@ -36,8 +36,8 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use tokio::time::{Instant, sleep_until};
 
-use crate::calls::CallNote;
 use crate::open_calls::OpenCalls;
+use shared::calls::CallNote;
 
 /// How long the calls of a server on stdio may go on when its input has ended.
 pub const LINGER: Duration = Duration::from_secs(5);

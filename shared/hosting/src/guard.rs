@@ -18,9 +18,9 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{Instrument, Span, info, info_span};
 
-use crate::calls::{CallNote, State, id_of, session_of};
-use crate::hosting::Stop;
 use crate::layer::{Layer, Server};
+use shared::calls::{CallNote, State, id_of, session_of};
+use shared::stop::Stop;
 
 /// How long a caller waits for a tool that cleans up while the server stops.
 const GRACE: Duration = Duration::from_secs(1);

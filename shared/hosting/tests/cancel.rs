@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use futures::FutureExt;
+use hosting::cancel::CancelAware;
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, JsonRpcMessage, NumberOrString, ProgressNotification,
     ProgressNotificationParam, ProgressToken, RequestId, ServerJsonRpcMessage, ServerResult,
@@ -12,7 +13,6 @@ use rmcp::model::{
 use rmcp::transport::Transport;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use serde_json::{Value, json};
-use shared::cancel::CancelAware;
 use tokio::io::{
     AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, duplex,
     split,
