@@ -103,6 +103,11 @@ impl CallNote {
         self.0.cancelled_at.get().copied()
     }
 
+    /// Another clone exists: the call that carries it has not come to its end.
+    pub(crate) fn is_carried(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// How the tool says that the call ended.
     pub(crate) fn end(&self) -> Option<State> {
         self.0.end.get().copied()

@@ -167,7 +167,7 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
         if !self.broken.load(Ordering::Relaxed) {
             sleep_until(self.deadline?).await;
         }
-        self.open.end(&id);
+        self.open.cancel(&id);
         let cancel = CancelledNotificationParam::new(Some(id), None);
         Some(JsonRpcMessage::notification(CancelledNotification::new(cancel).into()))
     }
@@ -177,7 +177,7 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
         unhide(cancel);
         // Ids are typed: "2" does not name the call 2.
         let Some(id) = cancel.params.request_id.clone() else { return false };
-        let Some(call) = self.open.end(&id) else { return false };
+        let Some(call) = self.open.cancel(&id) else { return false };
         if let Some(reason) = &cancel.params.reason {
             call.note.set_reason(reason);
         }
@@ -191,11 +191,12 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
     }
 }
 
-/// The answer to a second request with the id of an open one. The specification forbids the
+/// The answer to a second request with the id of one at work. The specification forbids the
 /// client to send it (basic: the id MUST NOT have been used before). rmcp would mix the two up:
-/// a cancel would reach the second only, and the first would lose its stream.
+/// a cancel would reach the second only, and the first would lose its stream. If the first is
+/// cancelled and still cleans up, its result would even become the answer of the second.
 pub(crate) fn refusal(id: RequestId) -> TxJsonRpcMessage<RoleServer> {
-    let why = format!("a request with the id {id} is still open; give each request its own id");
+    let why = format!("a request with the id {id} is still at work; give each request its own id");
     JsonRpcMessage::error(ErrorData::invalid_request(why, None), Some(id))
 }
 

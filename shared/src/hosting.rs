@@ -1,5 +1,6 @@
 //! Hosting a server, over HTTP or stdio, and stopping it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,7 +111,12 @@ pub async fn host(server: Server, site: Site) -> anyhow::Result<()> {
         Door::Stdio => {
             let (input, output) = stdio_pipes();
             let transport = AsyncRwTransport::new_server(input, output);
-            serve(server, Tapped::new(transport, between.connection()), stop).await
+            serve(server, Tapped::new(transport, between.connection()), stop.clone()).await?;
+            // The only client is gone. What works on without a request stops too, and all may
+            // clean up before the process goes.
+            stop.now();
+            let _ = timeout(LIMIT, stop.running.wait()).await;
+            Ok(())
         }
     }
 }
@@ -137,12 +143,7 @@ where
     };
     let connection = serving.cancellation_token();
     tokio::select! {
-        quit = serving.waiting() => {
-            quit?;
-            // What still ran has been cancelled now that the input has ended. It may clean up
-            // before the process goes.
-            let _ = timeout(LIMIT, stop.running.wait()).await;
-        }
+        quit = serving.waiting() => drop(quit?),
         () = stop.settled() => connection.cancel(),
     }
     Ok(())
@@ -189,13 +190,18 @@ async fn serve_http(
     let hosting = axum::serve(listener, app).with_graceful_shutdown(requested).into_future();
     // The order of a stop: the calls answer, the answers reach the wire, and only then
     // are the streams cut. Cutting first would leave every caller without a word.
-    let stopping = async {
+    let mut stopping = pin!(async {
         stop.settled().await;
         streams.cancel();
         sleep(FLUSH).await;
-    };
+    });
     tokio::select! {
-        ended = hosting => Ok(ended?),
-        () = stopping => Ok(()),
+        ended = hosting => {
+            ended?;
+            // All connections are closed. What works on without one is waited for all the same.
+            stopping.await;
+        }
+        () = &mut stopping => {}
     }
+    Ok(())
 }

@@ -1,6 +1,5 @@
 //! The calls that are open on a connection, and the answers of those that were.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +22,10 @@ pub(crate) struct OpenCalls(Arc<Mutex<Table>>);
 struct Table {
     calls: HashMap<RequestId, OpenCall>,
     tokens: HashMap<ProgressToken, RequestId>,
+    /// Cancelled calls. An id is taken until its tool has cleaned up.
+    cancelled: HashMap<RequestId, CallNote>,
+    /// How many cancelled calls there may be before those are forgotten that have cleaned up.
+    sweep_at: usize,
     /// The newest answers, oldest first.
     answers: VecDeque<Answer>,
 }
@@ -44,16 +47,34 @@ pub(crate) struct OpenCall {
     pub(crate) note: CallNote,
 }
 
+impl Table {
+    /// The id belongs to a cancelled call whose tool is still at work.
+    fn cleans_up(&self, id: &RequestId) -> bool {
+        self.cancelled.get(id).is_some_and(CallNote::is_carried)
+    }
+
+    /// Takes the call out, if it is open. From here on its progress is dropped.
+    fn take(&mut self, id: &RequestId) -> Option<OpenCall> {
+        self.calls.get(id).filter(|call| call.received)?;
+        let call = self.calls.remove(id)?;
+        if let Some(token) = &call.token
+            && self.tokens.get(token) == Some(id)
+        {
+            self.tokens.remove(token);
+        }
+        Some(call)
+    }
+}
+
 impl OpenCalls {
     /// Takes an id for a request that is yet to be received. False if the id is in use.
     pub(crate) fn reserve(&self, id: &RequestId) -> bool {
-        match self.table().calls.entry(id.clone()) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(free) => {
-                free.insert(OpenCall::default());
-                true
-            }
+        let mut table = self.table();
+        if table.cleans_up(id) || table.calls.contains_key(id) {
+            return false;
         }
+        table.calls.insert(id.clone(), OpenCall::default());
+        true
     }
 
     /// The stream of a reserved request.
@@ -63,7 +84,7 @@ impl OpenCalls {
         }
     }
 
-    /// A request has been received. False if another one with its id is open.
+    /// A request has been received. False if its id is that of another one at work.
     pub(crate) fn begin(
         &self,
         id: &RequestId,
@@ -71,6 +92,9 @@ impl OpenCalls {
         note: CallNote,
     ) -> bool {
         let mut table = self.table();
+        if table.cleans_up(id) {
+            return false;
+        }
         let call = table.calls.entry(id.clone()).or_default();
         if call.received {
             return false;
@@ -82,16 +106,21 @@ impl OpenCalls {
         true
     }
 
-    /// The call has ended. None if no such call is open.
+    /// The call is answered. None if no such call is open.
     pub(crate) fn end(&self, id: &RequestId) -> Option<OpenCall> {
+        self.table().take(id)
+    }
+
+    /// The call is cancelled. None if no such call is open.
+    pub(crate) fn cancel(&self, id: &RequestId) -> Option<OpenCall> {
         let mut table = self.table();
-        table.calls.get(id).filter(|call| call.received)?;
-        let call = table.calls.remove(id)?;
-        if let Some(token) = &call.token
-            && table.tokens.get(token) == Some(id)
-        {
-            table.tokens.remove(token);
+        let call = table.take(id)?;
+        if table.cancelled.len() >= table.sweep_at {
+            table.cancelled.retain(|_, note| note.is_carried());
+            // Twice as many before the next sweep: so the cost of a cancel does not grow.
+            table.sweep_at = 16 + 2 * table.cancelled.len();
         }
+        table.cancelled.insert(id.clone(), call.note.clone());
         Some(call)
     }
 

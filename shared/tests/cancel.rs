@@ -201,6 +201,24 @@ async fn a_second_call_with_the_id_of_an_open_one_is_refused() {
     assert_eq!(receive_call(&mut server).await, number(1));
 }
 
+/// rmcp would take the result of the first, which is cancelled, for the answer of the second.
+#[tokio::test]
+async fn the_id_of_a_cancelled_call_is_taken_until_its_tool_has_cleaned_up() {
+    let (mut peer, mut server) = connection(CancelAware::silent);
+    peer.call(1).await;
+    // The tool's context, which the tool holds as long as it works.
+    let held = receive(&mut server).await;
+    peer.cancel(1).await;
+    assert_eq!(receive_cancel(&mut server).await, number(1));
+    peer.call(1).await;
+    peer.call(2).await;
+    assert_eq!(receive_call(&mut server).await, number(2));
+    assert_eq!(peer.next().await["error"]["code"], -32600);
+    drop(held);
+    peer.call(1).await;
+    assert_eq!(receive_call(&mut server).await, number(1));
+}
+
 #[tokio::test]
 async fn progress_that_was_on_its_way_does_not_follow_the_end_of_its_call() {
     let (mut peer, mut server) = connection(CancelAware::answering);

@@ -14,6 +14,7 @@ const LESSONS: [Lesson; 9] = [
     cooperative::LESSON,
     subprocess::LESSON,
     timeouts::LESSON,
+    vanished::LESSON,
     tasks::LESSON,
     on_the_wire::LESSON,
 ];

@@ -1,13 +1,9 @@
-//! Lesson 7: deadlines, and callers that vanish.
+//! Lesson 7: deadlines, dropped calls and Ctrl-C.
 //!
-//! Lesson 7 cancelled a call in so many words. Most calls end otherwise: a future is dropped,
-//! a deadline passes, somebody presses Ctrl-C, a process dies, a connection falls silent. Each
-//! chapter lets a caller vanish in one of these ways, and then asks the server what it knows.
+//! Few callers cancel a call by name. A future is dropped, a deadline passes, somebody presses
+//! Ctrl-C. Each chapter ends a call in one of these ways, and then asks the server what it knows.
 
-pub mod ctrl_c;
-pub mod idle;
-pub mod killed;
-pub mod program;
+mod ctrl_c;
 
 use std::time::Duration;
 
@@ -15,20 +11,20 @@ use anyhow::{Context, bail, ensure};
 use course::lesson::{Chapter, Lesson, Protocol, Transport};
 use course::narrate::outcome;
 use course::stage::Stage;
-use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, RequestId, ServerResult};
+use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, ServerResult};
 use rmcp::object;
 use rmcp::service::{PeerRequestOptions, ServiceError};
 use shared::calls::{CallRecord, State};
-use shared::client::Client;
+use shared::client::{Client, PATIENCE};
 use shared::layer::Server;
 use shared::server::{FileServer, MAX_STEPS, Setup};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Lesson 7.
 pub const LESSON: Lesson = Lesson {
     number: 7,
     name: "timeouts",
-    title: "Deadlines, and callers that vanish",
+    title: "Deadlines, dropped calls and Ctrl-C",
     transports: &[Transport::Http, Transport::Stdio],
     protocols: &[Protocol::V2025, Protocol::V2026],
     server: |setup| {
@@ -39,8 +35,8 @@ pub const LESSON: Lesson = Lesson {
     chapters: &CHAPTERS,
 };
 
-/// The chapters. The whole story plays the first five; the last two are clients to be stopped.
-const CHAPTERS: [Chapter; 7] = [
+/// The chapters. The last waits for a person, so it is no part of the story.
+const CHAPTERS: [Chapter; 3] = [
     Chapter {
         name: "drop",
         title: "A dropped call tells the server, a dropped handle does not",
@@ -54,43 +50,23 @@ const CHAPTERS: [Chapter; 7] = [
         story: |stage| Box::pin(deadline(stage)),
     },
     Chapter {
-        name: "killed",
-        title: "A client is killed: when does its server notice? Three ways",
-        in_story: true,
-        story: |stage| Box::pin(killed::killed(stage)),
-    },
-    Chapter {
-        name: "idle",
-        title: "An idle session takes its silent call with it (HTTP 2025-11-25)",
-        in_story: true,
-        story: |stage| Box::pin(idle::idle(stage, limit(stage))),
-    },
-    Chapter {
-        name: "presses",
-        title: "The chapter ctrl-c, with Ctrl-C sent to it once and twice",
-        in_story: true,
-        story: |stage| Box::pin(ctrl_c::presses(stage)),
-    },
-    Chapter {
         name: "ctrl-c",
         title: "A long call for you to stop: Ctrl-C cancels it, a second one leaves",
         in_story: false,
         story: |stage| Box::pin(ctrl_c::ctrl_c(stage)),
     },
-    Chapter {
-        name: "hold",
-        title: "A client that waits for a long call: the victim of the chapter killed",
-        in_story: false,
-        story: |stage| Box::pin(killed::hold(stage)),
-    },
 ];
 
 /// The shortest step of this lesson's server: a deadline needs something that lasts longer.
 const MIN_TICK: Duration = Duration::from_millis(50);
+/// The tool of this lesson.
+const TOOL: &str = "process_large_file";
+/// A call that ends before this many steps has been stopped.
+const FEW: u32 = 5;
 
 /// The whole lesson.
 async fn story(stage: &Stage) -> anyhow::Result<()> {
-    for chapter in &CHAPTERS[..5] {
+    for chapter in CHAPTERS.iter().filter(|chapter| chapter.in_story) {
         println!("\n📖 {}: {}", chapter.name, chapter.title);
         (chapter.story)(stage).await.with_context(|| format!("chapter {}", chapter.name))?;
     }
@@ -99,12 +75,12 @@ async fn story(stage: &Stage) -> anyhow::Result<()> {
 
 async fn dropped(stage: &Stage) -> anyhow::Result<()> {
     let client = stage.connect().await?;
-    let (limit, mut progress) = (limit(stage), client.progress());
+    let mut progress = client.progress();
 
     // 1. `call_tool` is one future that sends and waits. To give the call up is to drop it, and
     //    here it is dropped because it loses a `select!`. rmcp notices, and tells the server.
     tokio::select! {
-        answer = client.call_tool(work(steps(stage, limit * 2))) => {
+        answer = client.call_tool(work(MAX_STEPS)) => {
             bail!("the call ended before it was dropped: {answer:?}")
         }
         at_work = progress.next() => at_work?,
@@ -112,18 +88,19 @@ async fn dropped(stage: &Stage) -> anyhow::Result<()> {
     println!("   call_tool, lost a select!      {}", told(&client, "a dropped call").await?);
 
     // 2. The same with tokio's timeout, which drops what it has waited for long enough.
-    let answer = timeout(limit, client.call_tool(work(steps(stage, limit * 2)))).await;
+    let limit = Duration::from_secs(1);
+    let answer = timeout(limit, client.call_tool(work(MAX_STEPS))).await;
     ensure!(answer.is_err(), "tokio's timeout did not come first: {answer:?}");
     println!("   call_tool, in tokio's timeout  {}", told(&client, "tokio's timeout").await?);
 
-    // 3. A handle is no such future. It is a ticket for the answer, and who throws it away has
-    //    said nothing. The same is true of the future that `await_response()` returns.
-    let call = request(steps(stage, limit / 2));
+    // 3. A handle is not that future. It is a ticket for the answer. If you drop it, nothing is
+    //    sent. The same is true of the future that `await_response()` returns.
+    let call = request(FEW);
     let handle = client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
-    let id = handle.id.clone();
     progress.next_of(&handle.progress_token).await?;
+    let call = client.newest(TOOL).await?;
     drop(handle);
-    let call = see_it_end(&client, &id).await?;
+    let call = see_it_end(&client, call, u32::MAX).await?;
     ensure!(
         call.state == State::Finished && call.steps_done == call.steps_total,
         "the work did not go on when the handle was dropped: {}",
@@ -135,8 +112,11 @@ async fn dropped(stage: &Stage) -> anyhow::Result<()> {
 
 async fn deadline(stage: &Stage) -> anyhow::Result<()> {
     let client = stage.connect().await?;
-    let limit = limit(stage);
-    let steps = steps(stage, limit * 2);
+    // The deadline suits the server's steps: longer than one, shorter than the whole call.
+    let tick = tick_of_the_server(stage, &client).await?;
+    let limit = (tick * 3).max(Duration::from_secs(1));
+    let steps = (limit * 2).as_millis().div_ceil(tick.as_millis());
+    let steps = u32::try_from(steps)?.min(MAX_STEPS);
 
     // 1. The call takes twice as long as its caller is ready to wait. When the time is over,
     //    the caller gets an error, and the server a cancel.
@@ -149,13 +129,15 @@ async fn deadline(stage: &Stage) -> anyhow::Result<()> {
     let server = told(&client, "the deadline").await?;
     println!("   {limit:?}, no more      error after {took:.1} s   {server}");
 
-    // 2. The same, but each progress notification of the call starts the clock anew: now it
-    //    is a deadline for silence, and a call that talks may take as long as it likes.
+    // 2. The same call, but each progress notification starts the clock anew. Now it is a
+    //    deadline for silence, and a call that talks may take as long as it likes.
     let options = PeerRequestOptions::with_timeout(limit).reset_timeout_on_progress();
     let (answer, took) = call(&client, steps, options).await?;
+    let server = client.ask(client.newest(TOOL).await?).await?;
     ensure!(
-        answer.is_ok() && took > limit.as_secs_f64(),
-        "progress did not carry the call past its deadline: after {took:.1} s {answer:?}"
+        answer.is_ok() && server.steps_done == steps,
+        "progress did not carry the call past its deadline: it {}, and {answer:?}",
+        outcome(&server)
     );
     println!("   {limit:?} of silence    answer after {took:.1} s");
 
@@ -172,6 +154,29 @@ async fn deadline(stage: &Stage) -> anyhow::Result<()> {
     client.close().await
 }
 
+/// The length of a step of the server's work. Of somebody else's server nobody has told us, so
+/// we watch it for two steps.
+async fn tick_of_the_server(stage: &Stage, client: &Client) -> anyhow::Result<Duration> {
+    if !stage.foreign {
+        return Ok(stage.tick.max(MIN_TICK));
+    }
+    let mut progress = client.progress();
+    let handle = client
+        .send_cancellable_request(request(MAX_STEPS), PeerRequestOptions::no_options())
+        .await?;
+    let mut ticks = Vec::new();
+    progress.next_of(&handle.progress_token).await?;
+    for _ in 0..2 {
+        let began = Instant::now();
+        progress.next_of(&handle.progress_token).await?;
+        ticks.push(began.elapsed());
+    }
+    handle.cancel(None).await?;
+    let tick = ticks.into_iter().max().unwrap_or_default().max(Duration::from_millis(1));
+    println!("   this server takes {tick:.1?} for a step");
+    Ok(tick)
+}
+
 /// Calls the tool, waits as the options say, and tells how that ended, after how many seconds.
 async fn call(
     client: &Client,
@@ -186,8 +191,9 @@ async fn call(
 
 /// What the server says of its newest call, which it should have been told to stop.
 async fn told(client: &Client, by: &str) -> anyhow::Result<String> {
-    let newest = client.list_calls().await?.pop().context("the server lists no call")?;
-    let call = client.ask_by_id(&newest.request_id).await?;
+    let newest = client.newest(TOOL).await?;
+    let done = client.ask(newest).await?.steps_done;
+    let call = see_it_end(client, newest, done + FEW).await?;
     ensure!(
         call.state == State::Cancelled,
         "{by} did not reach the server: its call {}",
@@ -197,32 +203,27 @@ async fn told(client: &Client, by: &str) -> anyhow::Result<String> {
     Ok(format!("{}: {reason}", outcome(&call)))
 }
 
-/// Asks the server until the call has ended, for as long as that takes.
-async fn see_it_end(client: &Client, id: &RequestId) -> anyhow::Result<CallRecord> {
+/// Asks the server until a call has ended, or has done this many steps.
+async fn see_it_end(client: &Client, call: u64, steps: u32) -> anyhow::Result<CallRecord> {
+    let (mut done, mut since) = (0, Instant::now());
     loop {
-        let call = client.ask_by_id(id).await?;
-        if call.state != State::Running {
+        let call = client.ask(call).await?;
+        if call.state != State::Running || call.steps_done >= steps {
             return Ok(call);
         }
-        println!("   {}", outcome(&call));
+        if call.steps_done > done {
+            (done, since) = (call.steps_done, Instant::now());
+        }
+        let stuck = since.elapsed() > 2 * PATIENCE;
+        ensure!(!stuck, "the call neither works nor ends: {}", outcome(&call));
+        sleep(Duration::from_millis(10)).await;
     }
-}
-
-/// What a caller is ready to wait: some steps, and no less than a busy machine needs.
-fn limit(stage: &Stage) -> Duration {
-    (stage.tick * 3).max(Duration::from_secs(1))
-}
-
-/// The number of steps that take so long.
-fn steps(stage: &Stage, length: Duration) -> u32 {
-    let steps = length.as_millis().div_ceil(stage.tick.max(MIN_TICK).as_millis());
-    u32::try_from(steps).map_or(MAX_STEPS, |steps| steps.min(MAX_STEPS))
 }
 
 /// The call of this lesson: so many steps of work.
 fn work(steps: u32) -> CallToolRequestParams {
     let arguments = object!({ "filename": "large_dataset.csv", "processing_time": steps });
-    CallToolRequestParams::new("process_large_file").with_arguments(arguments)
+    CallToolRequestParams::new(TOOL).with_arguments(arguments)
 }
 
 /// The same as a request, for those who want to hold its handle.

@@ -71,9 +71,13 @@ impl Stage {
             None => (server, Between::default()),
             Some(wrong) => (wrong.tools(server), wrong.connections()),
         };
+        Ok(Self { tick, wrong, ..Self::piped(server, between, stop, protocol) })
+    }
+
+    /// The same with a server of the test's own.
+    pub fn piped(server: Server, between: Between, stop: Stop, protocol: Protocol) -> Self {
         let place = Place::InProcess { server, between, stop };
-        let stage = Self::over_http("", protocol);
-        Ok(Self { transport: Transport::Stdio, tick, wrong, place, ..stage })
+        Self { transport: Transport::Stdio, place, ..Self::over_http("", protocol) }
     }
 
     /// Connects a new client.

@@ -154,7 +154,7 @@ async fn a_schema_has_no_format_that_only_rust_knows() {
     let server = Hosted::start(Numbers).await;
     for protocol in BOTH {
         let client = RawClient::open(&server.url, protocol).await;
-        let list = client.request(1, "tools/list", json!({})).await.answer().await;
+        let list = client.ask("tools/list", json!({})).await;
         assert!(list["result"]["tools"][0]["inputSchema"]["properties"]["small"].is_object());
         assert!(!list.to_string().contains("\"format\""), "{list}");
     }

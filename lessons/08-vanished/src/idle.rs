@@ -5,85 +5,99 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use axum::Router;
-use course::lesson::Protocol;
+use course::lesson::{Protocol, Transport};
 use course::narrate::outcome;
 use course::stage::Stage;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use rmcp::model::{CallToolRequestParams, CallToolResponse, RequestMetaObject, ServerResult};
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, ClientRequest, PingRequest, RequestMetaObject,
+    ServerResult,
+};
 use rmcp::service::{PeerRequestOptions, RequestContext, ServiceError};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::json;
 use shared::calls::{CallRecord, Calls, State};
-use shared::client::{PROMPT, tool_call};
+use shared::client::{PATIENCE, PROMPT, tool_call};
 use shared::dataset::DataFolder;
 use shared::hosting::Stop;
 use shared::layer::{Layer, Server};
-use shared::server::{FileServer, Setup};
+use shared::server::{FileServer, MAX_STEPS, Setup};
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
-
-use crate::{MIN_TICK, limit, steps};
 
 /// When a session is closed, rmcp 3.9.0 gives its calls so long before it cancels them.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Makes the same call twice, each on a server of its own that closes a session after
-/// `keep_alive` without a message. One call reports progress, the other is silent.
-///
-/// Only HTTP 2025-11-25 has sessions, so that is what this chapter plays in any case.
+/// Makes a call twice, each on a server of its own that closes a session after `keep_alive`
+/// without a message. One call reports progress, the other is silent.
 pub async fn idle(stage: &Stage, keep_alive: Duration) -> anyhow::Result<()> {
-    // A call that ends before this has been ended.
-    let length = limit(stage) + DRAIN + PROMPT;
-    let [silent, talking] = [true, false].map(|silent| call(stage, keep_alive, length, silent));
-    let ((silent, nothing), (talking, answer)) = tokio::try_join!(silent, talking)?;
+    let sessions = (stage.transport, stage.protocol) == (Transport::Http, Protocol::V2025);
+    ensure!(sessions, "only HTTP 2025-11-25 has sessions: leave out --transport and --protocol");
+    ensure!(!stage.foreign, "this chapter hosts servers with impatient sessions: leave out --url");
+    // One call takes as many steps as outlive the session, the silent one would take far more.
+    let outlive = (keep_alive + DRAIN).as_millis() / stage.tick.as_millis().max(1) + 1;
+    let outlive = u32::try_from(outlive)?;
+    let silent = call(stage, keep_alive, (3 * outlive).min(MAX_STEPS), true);
+    let talking = call(stage, keep_alive, outlive, false);
+    let (silent, talking) = tokio::try_join!(silent, talking)?;
     println!("   each session is closed after {keep_alive:?} without a message");
 
     // 1. A quiet tool, a healthy client that waits for it, and nobody has cancelled anything.
-    ensure!(nothing.is_none(), "the caller of the silent call was told: {nothing:?}");
+    let call = &silent.call;
+    ensure!(silent.early.is_none(), "the caller of the silent call was told: {:?}", silent.early);
     ensure!(
-        silent.state == State::Cancelled,
+        call.state == State::Cancelled,
         "the closed session did not take its silent call with it: the call {}",
-        outcome(&silent)
+        outcome(call)
     );
-    println!(
-        "   silent         {} in {:.1} s; its caller waits on",
-        outcome(&silent),
-        lasted(&silent)
-    );
+    println!("   silent         {} in {:.1} s; its caller waits on", outcome(call), lasted(call));
 
-    // 2. Each progress notification is a message, and keeps the session open.
+    // 2. Its caller hears of it when its client next sends something: there is no such session.
+    let late = silent.late.context("the caller of the silent call waits on, though it asked")?;
+    let late = late.err().context("the caller of a cancelled call got a result")?;
+    println!("                  ... until its client sends a ping: {late}");
+
+    // 3. Each progress notification is a message, and keeps the session open.
+    let call = &talking.call;
     ensure!(
-        talking.state == State::Finished && matches!(answer, Some(Ok(_))),
-        "progress did not keep the session open: the call {}, its caller has {answer:?}",
-        outcome(&talking)
+        call.state == State::Finished && matches!(talking.early, Some(Ok(_))),
+        "progress did not keep the session open: the call {}, its caller has {:?}",
+        outcome(call),
+        talking.early
     );
     println!(
         "   with progress  {} in {:.1} s; its caller has the answer",
-        outcome(&talking),
-        lasted(&talking)
+        outcome(call),
+        lasted(call)
     );
     Ok(())
 }
 
-/// What the server wrote down of a call, and what its caller got within [`PROMPT`] after that.
-type Ending = (CallRecord, Option<Result<ServerResult, ServiceError>>);
+type Answer = Result<ServerResult, ServiceError>;
+
+/// How a call ended.
+struct Ending {
+    /// By the server's list.
+    call: CallRecord,
+    /// What its caller got by itself.
+    early: Option<Answer>,
+    /// What its caller got when its client had sent a ping.
+    late: Option<Answer>,
+}
 
 async fn call(
     stage: &Stage,
     keep_alive: Duration,
-    length: Duration,
+    steps: u32,
     silent: bool,
 ) -> anyhow::Result<Ending> {
     let calls = Calls::default();
-    let setup = Setup {
-        data: DataFolder::sample()?,
-        calls: calls.clone(),
-        tick: stage.tick.max(MIN_TICK),
-        stop: Stop::default(),
-    };
+    let (data, tick, stop) = (DataFolder::sample()?, stage.tick, Stop::default());
+    let setup = Setup { data, calls: calls.clone(), tick, stop };
     let mut news = calls.watch();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/mcp", listener.local_addr()?);
@@ -95,7 +109,6 @@ async fn call(
 
     let conversation = async {
         let client = Stage::over_http(url, Protocol::V2025).connect().await?;
-        let steps = steps(stage, length);
         let arguments = json!({
             "filename": "large_dataset.csv", "processing_time": steps, "silent": silent
         });
@@ -103,15 +116,23 @@ async fn call(
         let mut handle =
             client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
         // The list is in this process. To ask for it over the wire would be a message.
-        let record = loop {
-            let record =
-                timeout(length * 2, news.recv()).await.context("the call never ended")??;
-            if record.state != State::Running {
-                break record;
+        let call = loop {
+            let record = timeout(4 * (keep_alive + DRAIN), news.recv()).await;
+            match record.context("the call neither works nor ends")? {
+                Ok(record) if record.state != State::Running => break record,
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => bail!("the list of calls is gone"),
             }
         };
-        let answer = timeout(PROMPT, &mut handle.rx).await.ok().transpose()?;
-        Ok((record, answer))
+        // A second is enough for an answer that is under way, and none is waited for in vain.
+        let early = timeout(PROMPT, &mut handle.rx).await.ok().transpose()?;
+        if early.is_some() {
+            return Ok(Ending { call, early, late: None });
+        }
+        let ping = ClientRequest::PingRequest(PingRequest::default());
+        let _ = timeout(PATIENCE, client.send_request(ping)).await;
+        let late = timeout(PATIENCE, &mut handle.rx).await.ok().transpose()?;
+        Ok(Ending { call, early, late })
     };
     tokio::select! {
         ended = axum::serve(listener, app).into_future() => bail!("the server ended: {ended:?}"),

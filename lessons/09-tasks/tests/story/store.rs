@@ -5,10 +5,10 @@ use std::time::Duration;
 use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, TaskPayload, TaskStatus};
 use rmcp::task_manager::TaskExit;
+use shared::hosting::Stop;
 use tasks::store::{Limits, Store, TaskHandle};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
 const TTL: Duration = Duration::from_secs(300);
 /// More than rounding to the timer's next millisecond can take.
@@ -16,7 +16,7 @@ const MOMENT: Duration = Duration::from_millis(5);
 
 fn store(tasks: usize) -> Store {
     let limits = Limits { tasks, ttl: TTL, poll_interval: Duration::from_secs(1) };
-    Store::new(limits, CancellationToken::new())
+    Store::new(limits, Stop::default())
 }
 
 type Outcome = Result<CallToolResult, TaskExit>;
@@ -196,11 +196,11 @@ async fn a_store_that_nobody_looks_at_empties_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn when_the_server_stops_all_work_is_told() {
-    let stop = CancellationToken::new();
+    let stop = Stop::default();
     let limits = Limits { tasks: 2, ttl: TTL, poll_interval: Duration::from_secs(1) };
     let store = Store::new(limits, stop.clone());
     let ids = [start(&store, obedient), start(&store, obedient)];
-    stop.cancel();
+    stop.now();
     sleep(MOMENT).await;
     assert!(ids.iter().all(|id| status(&store, id) == TaskStatus::Cancelled));
 }

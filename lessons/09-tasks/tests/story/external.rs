@@ -1,34 +1,36 @@
-//! The project's official conformance tool, and its scenarios for tasks.
+//! Tests with tools of others: newman, Postman's own runner, which plays the folder of the
+//! collection that is about tasks, and the official conformance tool with its scenarios for tasks.
 //!
-//! None of them runs without tools of the tool's own choice. So what needs no such tool is
+//! No scenario runs without tools of the conformance tool's own choice. So what needs no such tool is
 //! checked against this lesson's program, and the rest against its server with those tools in
 //! the place of its own. Three scenarios are left out: `tasks-mrtr-input` and
 //! `tasks-mrtr-composition` are about tasks that ask their client for input, which this lesson
 //! has none of, and `tasks-status-notifications` has no checks in it yet.
 
-mod support;
-
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, ClientCapabilities,
-    ContentBlock, GetTaskParams, GetTaskResult, JsonObject, ListToolsResult,
-    PaginatedRequestParams, ServerConfig, Tool, UpdateTaskParams,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ContentBlock,
+    JsonObject, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::task_manager::TaskExit;
-use rmcp::{ErrorData, RoleServer, ServerHandler};
+use rmcp::{ErrorData, RoleServer};
 use serde_json::{Value, json};
-use support::{TICK, serve_as};
-use tasks::store::Limits;
-use tasks::tools::TaskServer;
-use tasks::work::Caller;
+use shared::between::Between;
+use shared::layer::{Layer, Server};
+use shared::server::Caller;
+use tasks::tools::{Asker, TaskServer};
+use testing::hosted::{Hosted, setup};
+use testing::newman::Newman;
+use testing::process::Process;
 use tokio::time::sleep;
+use wrong::Wrong;
 
 /// Plays a scenario against the server at this URL. Returns the status of each check.
 fn play(scenario: &str, url: &str) -> BTreeMap<String, String> {
@@ -53,34 +55,10 @@ fn play(scenario: &str, url: &str) -> BTreeMap<String, String> {
     checks.iter().map(|check| (text(&check["id"]), outcome(check).trim().to_owned())).collect()
 }
 
-/// The lesson's program, serving. What it prints must have somewhere to go.
-struct Program(Child, BufReader<ChildStdout>);
-
-impl Program {
-    fn start() -> (Self, String) {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_tasks"));
-        program.args(["serve", "--addr", "127.0.0.1:0", "--tick", "50ms"]).stdout(Stdio::piped());
-        let mut program = program.spawn().unwrap();
-        let output = BufReader::new(program.stdout.take().unwrap());
-        let mut program = Self(program, output);
-        let mut line = String::new();
-        program.1.read_line(&mut line).unwrap();
-        let url = line.split_whitespace().last().unwrap().to_owned();
-        (program, url)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 #[ignore = "needs the conformance tool: MCP_CONFORMANCE, see .ci/run"]
 fn conformance_of_what_needs_no_special_tools() {
-    let (_program, url) = Program::start();
+    let server = Process::http(env!("CARGO_BIN_EXE_tasks"), "50ms");
     for (scenario, checks) in [
         (
             "tasks-capability-negotiation",
@@ -96,7 +74,7 @@ fn conformance_of_what_needs_no_special_tools() {
         ),
         ("tasks-request-headers", &["tasks-headers-reject-mismatched-method"]),
     ] {
-        let results = play(scenario, &url);
+        let results = play(scenario, &server.url);
         for check in checks.iter().chain(&["wire-schema-valid"]) {
             assert_eq!(results[*check], "SUCCESS", "{scenario}, {check}");
         }
@@ -106,8 +84,10 @@ fn conformance_of_what_needs_no_special_tools() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the conformance tool: MCP_CONFORMANCE, see .ci/run"]
 async fn conformance_of_the_server_with_the_tools_that_are_asked_for() {
-    let limits = Limits { tasks: 64, ttl: Duration::from_secs(300), poll_interval: TICK };
-    let server = serve_as(limits, |server| Fixtures { server }).await;
+    let server = TaskServer::new(setup(50)).unwrap();
+    let fixtures = Fixtures { server: server.clone() };
+    let stop = shared::hosting::Stop::default();
+    let server = Hosted::host(Server::new(server).with(fixtures), stop, Between::default()).await;
     for (scenario, checks) in [
         ("tasks-lifecycle", 9),
         ("tasks-capability-negotiation", 5),
@@ -126,14 +106,32 @@ async fn conformance_of_the_server_with_the_tools_that_are_asked_for() {
     }
 }
 
-/// This lesson's server, its tools aside: it decides what becomes a task, and keeps the tasks.
-#[derive(Clone)]
+/// This lesson's server, with other tools: it decides what becomes a task, and keeps the tasks.
 struct Fixtures {
     server: TaskServer,
 }
 
-impl ServerHandler for Fixtures {
-    async fn call_tool(
+impl Layer for Fixtures {
+    fn call_tool<'a>(
+        &'a self,
+        _: &'a Server,
+        request: CallToolRequestParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> BoxFuture<'a, Result<CallToolResponse, ErrorData>> {
+        self.call(request, ctx).boxed()
+    }
+
+    fn get_tool(&self, _: &Server, name: &str) -> Option<Tool> {
+        let tools =
+            ["greet", "confirm_delete", "slow_compute", "failing_job", "protocol_error_job"];
+        let schema: JsonObject = json!({ "type": "object" }).as_object().unwrap().clone();
+        let name = tools.into_iter().find(|tool| *tool == name)?;
+        Some(Tool::new(name, "a tool of the conformance tool's", Arc::new(schema)))
+    }
+}
+
+impl Fixtures {
+    async fn call(
         &self,
         request: CallToolRequestParams,
         ctx: RequestContext<RoleServer>,
@@ -149,9 +147,9 @@ impl ServerHandler for Fixtures {
             "confirm_delete" => Ok(said("not deleted").into()),
             "slow_compute" => {
                 let length = Duration::from_secs(arguments["seconds"].as_u64().unwrap_or_default());
-                let work = async move |caller: Caller| {
+                let work = async move |asker: Asker| {
                     tokio::select! {
-                        () = caller.stop().cancelled() => Err(TaskExit::Cancelled),
+                        () = asker.stop().cancelled() => Err(TaskExit::Cancelled),
                         () = sleep(length) => Ok(said("computed")),
                     }
                 };
@@ -174,52 +172,35 @@ impl ServerHandler for Fixtures {
         };
         answer.map_err(|why| ErrorData::internal_error(why, None))
     }
-
-    fn get_tool(&self, name: &str) -> Option<Tool> {
-        let tools =
-            ["greet", "confirm_delete", "slow_compute", "failing_job", "protocol_error_job"];
-        let schema: JsonObject = json!({ "type": "object" }).as_object().unwrap().clone();
-        let name = tools.into_iter().find(|tool| *tool == name)?;
-        Some(Tool::new(name, "a tool of the conformance tool's", Arc::new(schema)))
-    }
-
-    async fn list_tools(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::default())
-    }
-
-    fn get_info(&self) -> ServerConfig {
-        self.server.get_info()
-    }
-
-    async fn get_task(
-        &self,
-        request: GetTaskParams,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<GetTaskResult, ErrorData> {
-        self.server.get_task(request, ctx).await
-    }
-
-    async fn update_task(
-        &self,
-        request: UpdateTaskParams,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        self.server.update_task(request, ctx).await
-    }
-
-    async fn cancel_task(
-        &self,
-        request: CancelTaskParams,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        self.server.cancel_task(request, ctx).await
-    }
 }
 
 fn said(text: &str) -> CallToolResult {
     CallToolResult::success(vec![ContentBlock::text(text)])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs newman: NEWMAN, see .ci/run"]
+async fn newman_cancels_a_task() {
+    let server = Hosted::start(TaskServer::new(setup(200)).unwrap()).await;
+    let report = Newman::play(&server.url, &["5 Tasks"]).report();
+    assert_eq!(report.failed(), [""; 0]);
+    let asserted = report.asserted();
+    for number in 1..=8 {
+        let request = format!("5.{number} ");
+        assert!(asserted.iter().any(|(name, _)| name.starts_with(&request)), "{request}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs newman: NEWMAN, see .ci/run"]
+async fn newman_finds_out_a_deaf_server() {
+    let setup = setup(200);
+    let stop = setup.stop.clone();
+    let server = Wrong::Deaf.tools(Server::new(TaskServer::new(setup).unwrap()));
+    let server = Hosted::host(server, stop, Wrong::Deaf.connections()).await;
+    let expected = [
+        "the task was cancelled",
+        "the server stopped: its list says cancelled, before all steps were done",
+    ];
+    assert_eq!(Newman::play(&server.url, &["5 Tasks"]).report().failed(), expected);
 }
