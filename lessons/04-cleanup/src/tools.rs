@@ -25,7 +25,6 @@ struct ExportArgs {
     report: String,
     /// How many steps the work takes; 4 if left out.
     #[serde(default = "four")]
-    #[schemars(extend("format" = null))]
     steps: NonZeroU32,
 }
 

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use wrong::Wrong;
 
 testing::passes_on!("cleanup", "--tick 100ms", http_2025 http_2026 stdio_2025 stdio_2026);
+testing::readme_shows_real_output!("cleanup");
 
 #[test]
 fn notices_a_tool_that_does_not_stop() {

@@ -35,7 +35,6 @@ pub struct WorkServer {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct WorkArgs {
     /// How often to go through the file.
-    #[schemars(extend("format" = null))]
     passes: u32,
 }
 
@@ -43,10 +42,8 @@ struct WorkArgs {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct PollArgs {
     /// How often to go through the file.
-    #[schemars(extend("format" = null))]
     passes: u32,
     /// After how many rows to look at the token; 0 is never. 1000 if left out.
-    #[schemars(extend("format" = null))]
     every: Option<u64>,
 }
 
@@ -54,7 +51,6 @@ struct PollArgs {
 #[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AfterCancel {
     /// Blocking threads at work.
-    #[schemars(extend("format" = null))]
     pub busy_threads: usize,
     /// The calls that were cancelled, newest last.
     pub calls: Vec<CancelledCall>,

@@ -21,10 +21,8 @@ pub struct CancelledCall {
     /// The JSON-RPC request id.
     pub request_id: RequestId,
     /// Rows it read in all.
-    #[schemars(extend("format" = null))]
     pub rows: u64,
     /// Rows it read after its token had fired.
-    #[schemars(extend("format" = null))]
     pub rows_after_cancel: u64,
     /// Whether it goes on.
     pub at_work: bool,

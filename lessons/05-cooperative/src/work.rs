@@ -16,7 +16,6 @@ use crate::witness::Witness;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Digest {
     /// Rows parsed and hashed.
-    #[schemars(extend("format" = null))]
     pub rows: u64,
     /// The hash of all of them, in hexadecimal digits.
     pub hash: String,

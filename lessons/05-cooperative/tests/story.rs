@@ -2,7 +2,8 @@
 //! that are wrong on purpose. What the README warns of is held to be true.
 //!
 //! The work is real and runs on threads of its own, so no clock is paused here: tokio does not
-//! move a paused clock while a blocking thread works.
+//! move a paused clock while a blocking thread works. The server that never tells its tools of a
+//! cancel is played by the README's second command.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,11 +25,11 @@ use testing::hosted::setup;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;
-use wrong::Wrong;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
 testing::passes_on!("cooperative", "", http_2025 http_2026 stdio_2025 stdio_2026);
+testing::readme_shows_real_output!("cooperative");
 
 /// Changes what comes in and what goes out.
 struct Liar {
@@ -61,11 +62,11 @@ impl Layer for Liar {
 }
 
 /// How the story ends against this server, in this process.
-async fn ending(server: fn(Setup) -> anyhow::Result<Server>, wrong: Option<Wrong>) -> String {
+async fn ending(server: fn(Setup) -> anyhow::Result<Server>) -> String {
     let lesson = Lesson { server, ..LESSON };
     let setup = setup(0);
     let stop = setup.stop.clone();
-    let stage = Stage::in_process(&lesson, setup, Protocol::V2026, wrong).unwrap();
+    let stage = Stage::in_process(&lesson, setup, Protocol::V2026, None).unwrap();
     let played = cooperative::story(&stage).await;
     stop.now();
     played.err().map(|error| format!("{error:#}")).unwrap_or_default()
@@ -81,7 +82,7 @@ macro_rules! notices {
             #[tokio::test(flavor = "multi_thread")]
             async fn $test() {
                 let server = |setup| Ok(worker(setup).with(Liar { hears: $hears, says: $says }));
-                let ending = ending(server, None).await;
+                let ending = ending(server).await;
                 assert!(ending.contains($sentence), "not {:?}, but: {ending}", $sentence);
             }
         )+
@@ -163,14 +164,6 @@ notices! {
             }
         }
         => "all calls have ended, and 1 thread(s) are still at work";
-}
-
-/// A token that never fires, and work that would take a minute.
-#[tokio::test(flavor = "multi_thread")]
-async fn notices_a_server_that_never_tells_its_tools() {
-    let ending = ending(|setup| Ok(worker(setup)), Some(Wrong::Deaf)).await;
-    let sentence = "awaits did not stop when it was cancelled: still running, ";
-    assert!(ending.contains(sentence), "{ending}");
 }
 
 async fn client_of(server: Server) -> Client {

@@ -13,10 +13,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Process {
     /// Its id.
-    #[schemars(extend("format" = null))]
     pub pid: i32,
     /// The id of its group, which is the id of the group's leader.
-    #[schemars(extend("format" = null))]
     pub group: i32,
     /// What it runs.
     pub name: String,

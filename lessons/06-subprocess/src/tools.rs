@@ -40,7 +40,6 @@ struct Groups {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct SortArgs {
     /// How often to sort the file.
-    #[schemars(extend("format" = null))]
     passes: u32,
 }
 
@@ -48,7 +47,6 @@ struct SortArgs {
 #[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Processes {
     /// The id of the server's own process.
-    #[schemars(extend("format" = null))]
     pub server: u32,
     /// What the tools have started and what is still there.
     pub processes: Vec<Process>,

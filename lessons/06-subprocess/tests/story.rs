@@ -1,6 +1,7 @@
 //! The story passes wherever it can be told, and fails, by its own sentence, against servers
 //! that are wrong on purpose. The system's own list of processes says what is left, not only
-//! the server.
+//! the server. A server that never tells its tools of a cancel is played by the README's second
+//! command.
 
 use course::lesson::{Lesson, Protocol};
 use course::stage::Stage;
@@ -22,12 +23,12 @@ use subprocess::tools::SortServer;
 use testing::hosted::setup;
 use tokio::process::Command;
 use tokio::time::{Duration, sleep, timeout};
-use wrong::Wrong;
 
 /// Ends waits that would never end.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 testing::passes_on!("subprocess", "", http_2025 http_2026 stdio_2025 stdio_2026);
+testing::readme_shows_real_output!("subprocess");
 
 /// Puts one tool in the place of another.
 struct Swap(&'static str, &'static str);
@@ -51,9 +52,9 @@ fn sorter(setup: Setup) -> Server {
 }
 
 /// A server and its clients in this process.
-fn stage(server: fn(Setup) -> anyhow::Result<Server>, wrong: Option<Wrong>) -> Stage {
+fn stage(server: fn(Setup) -> anyhow::Result<Server>) -> Stage {
     let lesson = Lesson { server, ..LESSON };
-    Stage::in_process(&lesson, setup(0), Protocol::V2026, wrong).unwrap()
+    Stage::in_process(&lesson, setup(0), Protocol::V2026, None).unwrap()
 }
 
 async fn ends_with(stage: Stage, sentence: &str) {
@@ -62,26 +63,20 @@ async fn ends_with(stage: Stage, sentence: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn notices_a_tool_that_does_not_stop() {
-    let stage = stage(|setup| Ok(sorter(setup)), Some(Wrong::Deaf));
-    ends_with(stage, "spawns did not stop when it was cancelled: still running, ").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn notices_grandchildren_that_are_not_killed() {
-    let stage = stage(|setup| Ok(sorter(setup).with(Swap("spawns", "spawns_carelessly"))), None);
+    let stage = stage(|setup| Ok(sorter(setup).with(Swap("spawns", "spawns_carelessly"))));
     ends_with(stage, "spawns has stopped, and leaves").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn notices_a_careless_tool_that_leaves_nothing() {
-    let stage = stage(|setup| Ok(sorter(setup).with(Swap("spawns_carelessly", "spawns"))), None);
+    let stage = stage(|setup| Ok(sorter(setup).with(Swap("spawns_carelessly", "spawns"))));
     ends_with(stage, "spawns_carelessly left nothing behind").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn notices_a_sweep_that_leaves_something() {
-    let stage = stage(|setup| Ok(sorter(setup).with(Swap("sweep", "list_calls"))), None);
+    let stage = stage(|setup| Ok(sorter(setup).with(Swap("sweep", "list_calls"))));
     ends_with(stage, "sweep leaves").await;
 }
 
@@ -113,7 +108,7 @@ async fn until(group: Pid, holds: impl Fn(&[Process]) -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_40_times_in_a_row() {
-    let client = stage(|setup| Ok(sorter(setup)), None).connect().await.unwrap();
+    let client = stage(|setup| Ok(sorter(setup))).connect().await.unwrap();
     for round in 0..40 {
         let call = tool_call("spawns", json!({ "passes": 1000 }));
         let handle = client.send_cancellable_request(call, patient()).await.unwrap();
@@ -130,7 +125,7 @@ async fn nothing_is_left_40_times_in_a_row() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_finishes_leaves_nothing_either() {
-    let client = stage(|setup| Ok(sorter(setup)), None).connect().await.unwrap();
+    let client = stage(|setup| Ok(sorter(setup))).connect().await.unwrap();
     client.call("spawns", json!({ "passes": 1 })).await.unwrap();
     let left = client.call("processes", Value::Null).await.unwrap().structured_content.unwrap();
     assert_eq!(left["processes"], json!([]));
@@ -154,7 +149,7 @@ async fn orphans_are_ended_too() {
 /// have been a stranger's by then. Now a zombie keeps the number until it is swept.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_id_of_a_group_stays_ours_until_it_is_swept() {
-    let client = stage(|setup| Ok(sorter(setup)), None).connect().await.unwrap();
+    let client = stage(|setup| Ok(sorter(setup))).connect().await.unwrap();
     let call = tool_call("spawns_carelessly", json!({ "passes": 1000 }));
     let handle = client.send_cancellable_request(call, patient()).await.unwrap();
     let id = busy_group(&client).await;
