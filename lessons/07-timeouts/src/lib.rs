@@ -81,7 +81,7 @@ async fn dropped(stage: &Stage) -> anyhow::Result<()> {
     //    here it is dropped because it loses a `select!`. rmcp notices, and tells the server.
     tokio::select! {
         answer = client.call_tool(work(MAX_STEPS)) => {
-            bail!("the call ended before it was dropped: {answer:?}")
+            bail!("the call ended before it was dropped: {}", ended(&answer.map(ServerResult::CallToolResult)))
         }
         at_work = progress.next() => at_work?,
     };
@@ -90,7 +90,7 @@ async fn dropped(stage: &Stage) -> anyhow::Result<()> {
     // 2. The same with tokio's timeout, which drops what it has waited for long enough.
     let limit = Duration::from_secs(1);
     let answer = timeout(limit, client.call_tool(work(MAX_STEPS))).await;
-    ensure!(answer.is_err(), "tokio's timeout did not come first: {answer:?}");
+    ensure!(answer.is_err(), "tokio's timeout did not come first: the call had ended");
     println!("   call_tool, in tokio's timeout  {}", told(&client, "tokio's timeout").await?);
 
     // 3. A handle is not that future. It is a ticket for the answer. If you drop it, nothing is
@@ -124,7 +124,8 @@ async fn deadline(stage: &Stage) -> anyhow::Result<()> {
     let (answer, took) = call(&client, steps, options).await?;
     ensure!(
         matches!(answer, Err(ServiceError::Timeout { .. })),
-        "the deadline did not end the wait, but {answer:?}"
+        "the deadline did not end the wait: {}",
+        ended(&answer)
     );
     let server = told(&client, "the deadline").await?;
     println!("   {limit:?}, no more      error after {took:.1} s   {server}");
@@ -136,8 +137,9 @@ async fn deadline(stage: &Stage) -> anyhow::Result<()> {
     let server = client.ask(client.newest(TOOL).await?).await?;
     ensure!(
         answer.is_ok() && server.steps_done == steps,
-        "progress did not carry the call past its deadline: it {}, and {answer:?}",
-        outcome(&server)
+        "progress did not carry the call past its deadline: it {}, and {}",
+        outcome(&server),
+        ended(&answer)
     );
     println!("   {limit:?} of silence    answer after {took:.1} s");
 
@@ -147,7 +149,8 @@ async fn deadline(stage: &Stage) -> anyhow::Result<()> {
     let (answer, took) = call(&client, steps, options.with_max_total_timeout(cap)).await?;
     ensure!(
         matches!(answer, Err(ServiceError::Timeout { timeout }) if timeout == cap),
-        "the hard cap did not end the wait, but {answer:?}"
+        "the hard cap did not end the wait: {}",
+        ended(&answer)
     );
     let server = told(&client, "the hard cap").await?;
     println!("   {cap:?} in all      error after {took:.1} s   {server}");
@@ -187,6 +190,14 @@ async fn call(
     // The clock of a deadline starts in `await_response`, not when the call is sent.
     let started = Instant::now();
     Ok((handle.await_response().await, started.elapsed().as_secs_f64()))
+}
+
+/// How a wait ended, in words.
+fn ended(answer: &Result<ServerResult, ServiceError>) -> String {
+    match answer {
+        Ok(_) => "the result came".to_owned(),
+        Err(error) => error.to_string(),
+    }
 }
 
 /// What the server says of its newest call, which it should have been told to stop.

@@ -48,7 +48,8 @@ pub async fn idle(stage: &Stage, keep_alive: Duration) -> anyhow::Result<()> {
 
     // 1. A quiet tool, a healthy client that waits for it, and nobody has cancelled anything.
     let call = &silent.call;
-    ensure!(silent.early.is_none(), "the caller of the silent call was told: {:?}", silent.early);
+    let told = ended(silent.early.as_ref());
+    ensure!(silent.early.is_none(), "the caller of the silent call was told: {told}");
     ensure!(
         call.state == State::Cancelled,
         "the closed session did not take its silent call with it: the call {}",
@@ -65,9 +66,9 @@ pub async fn idle(stage: &Stage, keep_alive: Duration) -> anyhow::Result<()> {
     let call = &talking.call;
     ensure!(
         call.state == State::Finished && matches!(talking.early, Some(Ok(_))),
-        "progress did not keep the session open: the call {}, its caller has {:?}",
+        "progress did not keep the session open: the call {}, its caller has {}",
         outcome(call),
-        talking.early
+        ended(talking.early.as_ref())
     );
     println!(
         "   with progress  {} in {:.1} s; its caller has the answer",
@@ -78,6 +79,15 @@ pub async fn idle(stage: &Stage, keep_alive: Duration) -> anyhow::Result<()> {
 }
 
 type Answer = Result<ServerResult, ServiceError>;
+
+/// What a caller has, in words.
+fn ended(answer: Option<&Answer>) -> String {
+    match answer {
+        None => "nothing".to_owned(),
+        Some(Ok(_)) => "the result".to_owned(),
+        Some(Err(error)) => error.to_string(),
+    }
+}
 
 /// How a call ended.
 struct Ending {
