@@ -18,7 +18,7 @@ use rmcp::model::RequestId;
 use rmcp::service::RequestHandle;
 use serde_json::{Value, json};
 use shared::calls::{CallRecord, State};
-use shared::client::{Client, patient, tool_call};
+use shared::client::{Client, patient, tool_call, tool_result};
 
 use resources::{Inventory, PERMITS};
 
@@ -46,7 +46,9 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     rows.push(cancelled_gives_back(&client, "export", 0, &nothing).await?);
 
     //    If it is left alone, the report is there, whole, and nothing else.
-    client.call("export", json!({ "report": "report" })).await?;
+    let call = tool_call("export", json!({ "report": "report" }));
+    let handle = client.send_cancellable_request(call, patient()).await?;
+    tool_result(handle.await_response().await?)?;
     let finished = inventory(&client).await?;
     println!("   finished:      {}", in_words(&finished));
     let expected = Inventory { finished: vec!["report.csv".to_owned()], ..nothing.clone() };
@@ -111,7 +113,7 @@ async fn cancelled_gives_back(
     let held = inventory(client).await?;
     println!("   cancelled:     {}", in_words(&held));
     ensure!(held == *nothing, "{tool} leaks: cancelled, the server holds {}", in_words(&held));
-    ensure!(row.0.state == State::Cancelled, "{tool} was not cancelled: it {}", outcome(&row.0));
+    ensure!(row.0.state == State::Cancelled, "{tool} was not cancelled: {}", outcome(&row.0));
     Ok(row)
 }
 

@@ -29,7 +29,6 @@ pub struct Resources {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Inventory {
     /// Permits that nobody holds.
-    #[schemars(with = "u32", extend("format" = null))]
     pub permits_free: usize,
     /// Reports that are finished.
     pub finished: Vec<String>,

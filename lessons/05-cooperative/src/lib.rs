@@ -22,8 +22,7 @@ use shared::calls::{CallRecord, State};
 use shared::client::{Client, patient, tool_call};
 use tokio::time::{Duration, Instant, sleep};
 
-use tools::{AfterCancel, EVERY, THREADS};
-use witness::CancelledCall;
+use tools::{EVERY, RowsRead, THREADS};
 
 /// Lesson 5.
 pub const LESSON: Lesson = Lesson {
@@ -58,7 +57,7 @@ async fn three_ways(client: &Client) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for tool in ["awaits", "polls"] {
         let stop = cancel_at_work(client, tool, json!({ "passes": LONG })).await?;
-        let (took, read) = (stop.took_ms(), stop.account.rows_after_cancel);
+        let (took, read) = (stop.took_ms(), stop.after_cancel);
         println!("   {tool:8} {took:10.1} ms   {read:8} of at most {EVERY}");
         ensure!(read <= EVERY, "{tool} read {read} rows after its cancel, not {EVERY} at most");
         rows.push(stop);
@@ -68,12 +67,11 @@ async fn three_ways(client: &Client) -> anyhow::Result<()> {
     let (handle, id) = at_work(client, "ignores", json!({ "passes": STUBBORN })).await?;
     let sent_at = Utc::now();
     handle.cancel(Some("enough of it".to_owned())).await?;
-    goes_on(client, &id).await?;
     let call = until_ended(client, &id).await?;
     ensure!(call.state == State::Finished, "ignores has stopped: {}", outcome(&call));
-    let account = account(client, &id).await?.context("ignores has no account")?;
-    let stop = Stop { call, account, sent_at };
-    let (took, read) = (stop.took_ms(), stop.account.rows_after_cancel);
+    let stop = Stop::new(client, call, sent_at).await?;
+    let (took, read) = (stop.took_ms(), stop.after_cancel);
+    ensure!(read > 0, "ignores was not cancelled: nobody saw its token fire");
     println!("   ignores  {took:10.1} ms   {read:8}, which is all there were");
     rows.push(stop);
 
@@ -101,8 +99,8 @@ async fn how_often(client: &Client) -> anyhow::Result<()> {
     println!("           never       0.0 %             never   all");
     for (every, took) in &best[1..] {
         let passes = json!({ "passes": LONG, "every": every });
-        let CancelledCall { rows, rows_after_cancel: after, .. } =
-            cancel_at_work(client, "polls", passes).await?.account;
+        let Stop { rows, after_cancel: after, .. } =
+            cancel_at_work(client, "polls", passes).await?;
         let cost = 100.0 * (took.as_secs_f64() / never - 1.0);
         println!("   {every:>8} rows   {cost:+7.1} %   {rows:>15}   {after:>8}");
         // It stops only where it looks. So after half a million rows comes the first
@@ -128,9 +126,6 @@ async fn a_bound(client: &Client) -> anyhow::Result<()> {
         handle.cancel(None).await?;
         ids.push(id);
     }
-    for id in &ids {
-        goes_on(client, id).await?;
-    }
     match client.call("polls", json!({ "passes": 1 })).await {
         Err(error) => println!("   next caller:  {error:#}"),
         Ok(_) => bail!("no bound: more threads are at work than there should be"),
@@ -141,7 +136,7 @@ async fn a_bound(client: &Client) -> anyhow::Result<()> {
     for id in &ids {
         until_ended(client, id).await?;
     }
-    let busy = after_cancel(client).await?.busy_threads;
+    let busy = rows_read(client).await?.busy_threads;
     ensure!(busy == 0, "all calls have ended, and {busy} thread(s) are still at work");
     println!("   in the end:   {busy} busy threads");
     Ok(())
@@ -150,11 +145,24 @@ async fn a_bound(client: &Client) -> anyhow::Result<()> {
 /// A call that was cancelled while it worked, and what the server says of it.
 struct Stop {
     call: CallRecord,
-    account: CancelledCall,
     sent_at: DateTime<Utc>,
+    rows: u64,
+    after_cancel: u64,
 }
 
 impl Stop {
+    async fn new(
+        client: &Client,
+        call: CallRecord,
+        sent_at: DateTime<Utc>,
+    ) -> anyhow::Result<Self> {
+        let calls = rows_read(client).await?.calls;
+        let ours = calls.into_iter().rfind(|read| read.request_id == call.request_id);
+        let ours = ours.with_context(|| format!("nobody counted the rows of {}", call.tool))?;
+        let (rows, after_cancel) = (ours.rows, ours.after_cancel.unwrap_or_default());
+        Ok(Self { call, sent_at, rows, after_cancel })
+    }
+
     /// From the cancel to the end of the work. Both times are of one machine's clock.
     fn took_ms(&self) -> f64 {
         let ended = self.call.ended_at.unwrap_or_else(Utc::now);
@@ -179,9 +187,7 @@ async fn cancel_at_work(
         "{tool} did not stop when it was cancelled: {}",
         outcome(&call)
     );
-    let account = account(client, &id).await?;
-    let account = account.with_context(|| format!("the server does not say what {tool} did"))?;
-    Ok(Stop { call, account, sent_at })
+    Stop::new(client, call, sent_at).await
 }
 
 /// Starts a call, and returns when the server says that it has done a pass.
@@ -204,22 +210,6 @@ async fn at_work(
     }
 }
 
-/// Returns when the server says that this cancelled call goes on.
-async fn goes_on(client: &Client, id: &RequestId) -> anyhow::Result<()> {
-    loop {
-        // In this order: a call that ends between the two questions is listed by then.
-        let calls = client.list_calls().await?;
-        let account = account(client, id).await?;
-        if account.is_some_and(|account| account.at_work) {
-            return Ok(());
-        }
-        let running =
-            calls.iter().any(|call| call.request_id == *id && call.state == State::Running);
-        ensure!(running, "the server hides that a cancelled call of ignores goes on");
-        sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// Returns when the server says that the call has ended, as each call of `ignores` does some day.
 async fn until_ended(client: &Client, id: &RequestId) -> anyhow::Result<CallRecord> {
     loop {
@@ -230,12 +220,7 @@ async fn until_ended(client: &Client, id: &RequestId) -> anyhow::Result<CallReco
     }
 }
 
-/// What the server counted of a cancelled call.
-async fn account(client: &Client, id: &RequestId) -> anyhow::Result<Option<CancelledCall>> {
-    Ok(after_cancel(client).await?.calls.into_iter().rfind(|call| call.request_id == *id))
-}
-
-async fn after_cancel(client: &Client) -> anyhow::Result<AfterCancel> {
-    let result = client.call("after_cancel", Value::Null).await?;
+async fn rows_read(client: &Client) -> anyhow::Result<RowsRead> {
+    let result = client.call("rows", Value::Null).await?;
     Ok(serde_json::from_value(result.structured_content.unwrap_or_default())?)
 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, spawn_blocking, yield_now};
 
-use crate::witness::{CancelledCall, CancelledCalls};
+use crate::witness::{Rows, RowsOfCall};
 use crate::work::{Digest, Work};
 
 /// How many blocking threads the tools may use at once.
@@ -28,7 +28,7 @@ pub const EVERY: u64 = 1000;
 pub struct WorkServer {
     setup: Setup,
     threads: Arc<Semaphore>,
-    cancelled: CancelledCalls,
+    rows: Rows,
 }
 
 /// Arguments of the tools that work.
@@ -47,13 +47,13 @@ struct PollArgs {
     every: Option<u64>,
 }
 
-/// The answer of `after_cancel`.
+/// The answer of `rows`.
 #[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct AfterCancel {
+pub struct RowsRead {
     /// Blocking threads at work.
     pub busy_threads: usize,
-    /// The calls that were cancelled, newest last.
-    pub calls: Vec<CancelledCall>,
+    /// The calls, newest last.
+    pub calls: Vec<RowsOfCall>,
 }
 
 #[tool_router(server_handler)]
@@ -61,7 +61,7 @@ impl WorkServer {
     /// A server over these files, writing into these calls.
     pub fn new(setup: Setup) -> Self {
         let threads = Arc::new(Semaphore::new(THREADS));
-        Self { setup, threads, cancelled: CancelledCalls::default() }
+        Self { setup, threads, rows: Rows::default() }
     }
 
     /// Works in an async function, 1000 rows at a time. Can be stopped after each 1000.
@@ -73,7 +73,7 @@ impl WorkServer {
     ) -> Result<Json<Digest>, String> {
         let path = self.file().await?;
         let call = self.setup.calls.start("awaits", passes, &ctx);
-        let mut work = Work::new(self.cancelled.watch(&ctx));
+        let mut work = Work::new(self.rows.watch(&ctx));
 
         let working = async {
             for _ in 0..passes {
@@ -120,7 +120,7 @@ impl WorkServer {
         let path = self.file().await?;
         let permit = self.try_thread()?;
         let call = self.setup.calls.start("polls", passes, &ctx);
-        let mut work = Work::new(self.cancelled.watch(&ctx));
+        let mut work = Work::new(self.rows.watch(&ctx));
         let every = every.unwrap_or(EVERY);
 
         // A blocking thread has no `.await`, so nothing outside can stop it: `select!` cannot,
@@ -147,7 +147,7 @@ impl WorkServer {
         let path = self.file().await?;
         let permit = self.try_thread()?;
         let call = self.setup.calls.start("ignores", passes, &ctx);
-        let mut work = Work::new(self.cancelled.watch(&ctx));
+        let mut work = Work::new(self.rows.watch(&ctx));
         let thread = spawn_blocking(move || {
             // The permit belongs to the thread. It comes back when the thread is done, and not
             // when nobody waits for the thread any more.
@@ -160,11 +160,11 @@ impl WorkServer {
         finish_thread(thread.await)
     }
 
-    /// Tells what the cancelled calls did after their cancel, and how many threads are at work.
+    /// Tells how many rows each call has read, and how many of them since its cancel.
     #[tool]
-    async fn after_cancel(&self) -> Json<AfterCancel> {
+    async fn rows(&self) -> Json<RowsRead> {
         let busy_threads = THREADS.saturating_sub(self.threads.available_permits());
-        Json(AfterCancel { busy_threads, calls: self.cancelled.list() })
+        Json(RowsRead { busy_threads, calls: self.rows.list() })
     }
 
     /// Lists the calls this server runs and has run, newest last.
@@ -175,13 +175,8 @@ impl WorkServer {
 
     /// A thread, or an error: a queue behind threads that do not stop would only grow.
     fn try_thread(&self) -> Result<OwnedSemaphorePermit, String> {
-        Arc::clone(&self.threads).try_acquire_owned().map_err(|_| {
-            let stubborn = self.cancelled.list().iter().filter(|call| call.at_work).count();
-            format!(
-                "busy: all {THREADS} threads are at work, {stubborn} of them for cancelled \
-                 calls; try again later"
-            )
-        })
+        let permit = Arc::clone(&self.threads).try_acquire_owned();
+        permit.map_err(|_| format!("busy: all {THREADS} threads are at work, try again later"))
     }
 
     /// The file that all tools work on. The disk is asked on a blocking thread.

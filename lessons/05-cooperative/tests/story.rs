@@ -123,22 +123,20 @@ notices! {
             if let Some(calls) = content["calls"].as_array_mut()
                 && let Some(call) = calls.last_mut()
             {
-                call["rows_after_cancel"] = json!(1001);
+                call["after_cancel"] = json!(1001);
             }
         }
         => "awaits read 1001 rows after its cancel, not 1000 at most";
     notices_a_tool_that_does_not_ignore:
         |request| rename(request, "ignores", "polls"), honest
-        => "the server hides that a cancelled call of ignores goes on";
-    notices_a_server_that_hides_what_does_not_stop:
-        hears_all, |tool, content| {
-            if tool == "after_cancel" {
-                for call in content["calls"].as_array_mut().unwrap() {
-                    call["at_work"] = json!(false);
-                }
+        => "ignores has stopped: cancelled after";
+    notices_that_nobody_saw_the_cancel:
+        hears_all, |_, content| {
+            for call in content["calls"].as_array_mut().into_iter().flatten() {
+                call["after_cancel"] = Value::Null;
             }
         }
-        => "the server hides that a cancelled call of ignores goes on";
+        => "ignores was not cancelled: nobody saw its token fire";
     notices_a_thread_that_does_not_look_where_it_should:
         |request| {
             let every = request.arguments.as_mut().and_then(|arguments| arguments.get_mut("every"));
@@ -159,7 +157,7 @@ notices! {
         => "a tool that needs no thread was not served";
     notices_a_thread_that_is_not_given_back:
         hears_all, |tool, content| {
-            if tool == "after_cancel" {
+            if tool == "rows" {
                 content["busy_threads"] = json!(1);
             }
         }
@@ -225,6 +223,8 @@ async fn the_tools_do_the_same_work_and_none_counts_as_cancelled() {
     }
     assert_eq!(digests[0].rows, 2 * 100_001);
     assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
-    let after = client.call("after_cancel", Value::Null).await.unwrap().structured_content.unwrap();
-    assert_eq!(after, json!({ "busy_threads": 0, "calls": [] }));
+    let read = client.call("rows", Value::Null).await.unwrap().structured_content.unwrap();
+    let calls = read["calls"].as_array().unwrap();
+    assert!(calls.iter().all(|call| call["after_cancel"].is_null()), "{calls:?}");
+    assert_eq!((calls.len(), &read["busy_threads"]), (3, &json!(0)));
 }
