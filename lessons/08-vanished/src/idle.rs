@@ -38,10 +38,10 @@ pub async fn idle(stage: &Stage, keep_alive: Duration) -> anyhow::Result<()> {
     let sessions = (stage.transport, stage.protocol) == (Transport::Http, Protocol::V2025);
     ensure!(sessions, "only HTTP 2025-11-25 has sessions: leave out --transport and --protocol");
     ensure!(!stage.foreign, "this chapter hosts servers with impatient sessions: leave out --url");
-    // One call takes as many steps as outlive the session, the silent one would take far more.
+    // One call takes as many steps as outlive the session, the silent one would take twice as many.
     let outlive = (keep_alive + DRAIN).as_millis() / stage.tick.as_millis().max(1) + 1;
     let outlive = u32::try_from(outlive)?;
-    let silent = call(stage, keep_alive, (3 * outlive).min(MAX_STEPS), true);
+    let silent = call(stage, keep_alive, (2 * outlive).min(MAX_STEPS), true);
     let talking = call(stage, keep_alive, outlive, false);
     let (silent, talking) = tokio::try_join!(silent, talking)?;
     println!("   each session is closed after {keep_alive:?} without a message");
