@@ -27,23 +27,33 @@ use shared::server::{FileServer, MAX_STEPS, Setup};
 use shared::stop::Stop;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-/// When a session is closed, rmcp 3.9.0 gives its calls so long before it cancels them.
+/// How long rmcp 3.9.0 lets the calls of a closed session go on before it cancels them.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Makes a call twice, each on a server of its own that closes a session after `keep_alive`
 /// without a message. One call reports progress, the other is silent.
-pub async fn idle(stage: &Stage, keep_alive: Duration) -> anyhow::Result<()> {
+pub async fn idle(stage: &Stage, mut keep_alive: Duration) -> anyhow::Result<()> {
     let sessions = (stage.transport, stage.protocol) == (Transport::Http, Protocol::V2025);
     ensure!(sessions, "only HTTP 2025-11-25 has sessions: leave out --transport and --protocol");
     ensure!(!stage.foreign, "this chapter hosts servers with impatient sessions: leave out --url");
-    // One call takes as many steps as outlive the session, the silent one would take far more.
-    let outlive = (keep_alive + DRAIN).as_millis() / stage.tick.as_millis().max(1) + 1;
-    let outlive = u32::try_from(outlive)?;
-    let silent = call(stage, keep_alive, (3 * outlive).min(MAX_STEPS), true);
-    let talking = call(stage, keep_alive, outlive, false);
-    let (silent, talking) = tokio::try_join!(silent, talking)?;
+    let longest = keep_alive * 4;
+    let (silent, talking) = loop {
+        // One call takes as many steps as outlive the session, the silent one twice as many.
+        let outlive = (keep_alive + DRAIN).as_millis() / stage.tick.as_millis().max(1) + 1;
+        let outlive = u32::try_from(outlive)?;
+        let silent = call(stage, keep_alive, (2 * outlive).min(MAX_STEPS), true);
+        let talking = call(stage, keep_alive, outlive, false);
+        let (silent, talking) = tokio::try_join!(silent, talking)?;
+        // A busy machine may fall silent between two steps, and the session is closed rightly.
+        // Then once more, with twice the time.
+        let stalled = stage.tick < keep_alive && talking.pause >= keep_alive;
+        if !stalled || keep_alive >= longest {
+            break (silent, talking);
+        }
+        keep_alive *= 2;
+    };
     println!("   each session is closed after {keep_alive:?} without a message");
 
     // 1. A quiet tool, a healthy client that waits for it, and nobody has cancelled anything.
@@ -93,6 +103,8 @@ fn ended(answer: Option<&Answer>) -> String {
 struct Ending {
     /// By the server's list.
     call: CallRecord,
+    /// The longest time between two steps.
+    pause: Duration,
     /// What its caller got by itself.
     early: Option<Answer>,
     /// What its caller got when its client had sent a ping.
@@ -126,8 +138,11 @@ async fn call(
         let mut handle =
             client.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
         // The list is in this process. To ask for it over the wire would be a message.
+        let (mut pause, mut last) = (Duration::ZERO, Instant::now());
         let call = loop {
             let record = timeout(4 * (keep_alive + DRAIN), news.recv()).await;
+            pause = pause.max(last.elapsed());
+            last = Instant::now();
             match record.context("the call neither works nor ends")? {
                 Ok(record) if record.state != State::Running => break record,
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
@@ -137,12 +152,12 @@ async fn call(
         // A second is enough for an answer that is under way, and none is waited for in vain.
         let early = timeout(PROMPT, &mut handle.rx).await.ok().transpose()?;
         if early.is_some() {
-            return Ok(Ending { call, early, late: None });
+            return Ok(Ending { call, pause, early, late: None });
         }
         let ping = ClientRequest::PingRequest(PingRequest::default());
         let _ = timeout(PATIENCE, client.send_request(ping)).await;
         let late = timeout(PATIENCE, &mut handle.rx).await.ok().transpose()?;
-        Ok(Ending { call, early, late })
+        Ok(Ending { call, pause, early, late })
     };
     tokio::select! {
         ended = axum::serve(listener, app).into_future() => bail!("the server ended: {ended:?}"),

@@ -69,8 +69,8 @@ async fn connect(stage: &Stage) -> anyhow::Result<Client> {
 /// Start, look, cancel, and ask the server whether it is true.
 async fn cancelled(client: &Client) -> anyhow::Result<Row> {
     // 1. The request is answered before the work is done.
-    println!("📁 process_large_file, 20 steps");
-    let call = json!({ "filename": LARGE, "processing_time": 20 });
+    println!("📁 process_large_file, 100 steps");
+    let call = json!({ "filename": LARGE, "processing_time": 100 });
     let started = start(client, "process_large_file", call).await?;
     let (request, id) = (&started.request, &started.task.task_id);
     println!("   request {request} is over; look at its task every {:?}", suggested(&started.task));
@@ -120,9 +120,18 @@ async fn cancelled(client: &Client) -> anyhow::Result<Row> {
 async fn completed(client: &Client) -> anyhow::Result<Row> {
     println!("📁 post_to_journal: all rows or none");
     let (file, rows) = part(0);
-    let before = rows_in_journal(client).await?;
-    let started = start(client, "post_to_journal", json!({ "filename": file })).await?;
-    let (now, work) = watch(client, &started, 1).await?;
+    let mut tries = 0;
+    let (before, started, now, work) = loop {
+        let before = rows_in_journal(client).await?;
+        let started = start(client, "post_to_journal", json!({ "filename": file })).await?;
+        let (now, work) = watch(client, &started, 1).await?;
+        tries += 1;
+        // On a busy machine a posting may be over before we look. Then another one.
+        if work.state == State::Running || tries == 3 {
+            break (before, started, now, work);
+        }
+    };
+    ensure!(work.state == State::Running, "the posting was over before its cancel was sent");
     shown(&now);
 
     // 1. The tool writes, so it can no longer be stopped. Nobody sees half of its posting.
@@ -144,14 +153,13 @@ async fn completed(client: &Client) -> anyhow::Result<Row> {
     ensure!(posted == rows, "the posting was cut: {posted} of {rows} rows are in the journal");
     println!("   the journal has {posted} rows more");
     let call = client.ask_until_ended(started.call).await?;
-    ensure!(work.ended_at.is_none(), "the posting was over before its cancel was sent");
     Ok((call, (started.request, sent_at)))
 }
 
 /// The connection goes, the task stays, and a new connection cancels it.
 async fn reconnected(stage: &Stage, client: Client) -> anyhow::Result<Row> {
-    println!("📁 process_large_file, 20 steps, and the connection is closed");
-    let call = json!({ "filename": LARGE, "processing_time": 20 });
+    println!("📁 process_large_file, 100 steps, and the connection is closed");
+    let call = json!({ "filename": LARGE, "processing_time": 100 });
     let started = start(&client, "process_large_file", call).await?;
     client.close().await?;
     let client = connect(stage).await?;

@@ -69,13 +69,6 @@ struct PostArgs {
     filename: String,
 }
 
-/// What `read_journal` finds.
-#[derive(Debug, serde::Serialize, schemars::JsonSchema)]
-struct JournalContent {
-    /// The rows of all postings.
-    rows: u64,
-}
-
 #[tool_router]
 impl TaskServer {
     /// A server over these files, with a journal of its own. Its tasks stop when the server does.
@@ -142,7 +135,7 @@ impl TaskServer {
                     call.end(State::Cancelled);
                     return Err(TaskExit::Cancelled);
                 }
-                // One posting at a time. Whoever waits here can still be stopped.
+                // One posting at a time. A call that waits for its turn can still be cancelled.
                 posting = journal.begin() => posting,
             };
             match post(&path, posting, tick, &call, &asker).await {
@@ -161,9 +154,9 @@ impl TaskServer {
 
     /// Counts the rows of the server's journal.
     #[tool]
-    async fn read_journal(&self) -> Result<Json<JournalContent>, String> {
+    async fn read_journal(&self) -> Result<CallToolResult, String> {
         let text = self.journal.read().await.map_err(|error| format!("the journal: {error}"))?;
-        Ok(Json(JournalContent { rows: text.lines().count() as u64 }))
+        Ok(CallToolResult::structured(json!({ "rows": text.lines().count() })))
     }
 
     /// Lists the calls this server runs and has run, newest last.
@@ -245,8 +238,7 @@ impl ServerHandler for TaskServer {
         self.store.get(&request.task_id).map(GetTaskResult::new)
     }
 
-    /// No task here ever asks its client for anything, and answers to questions that were never
-    /// asked are to be ignored.
+    /// No task here ever asks its client for anything. An answer to no question is ignored.
     async fn update_task(
         &self,
         request: UpdateTaskParams,

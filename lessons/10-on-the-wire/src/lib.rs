@@ -204,11 +204,11 @@ async fn end(stage: &Stage, wire: &Wire, call: Response) -> anyhow::Result<()> {
     wire.stopped().await
 }
 
-/// The call that every chapter cancels: twenty steps, and progress under a token of its own.
+/// The call that every chapter cancels: a hundred steps, and progress under a token of its own.
 fn work() -> Value {
     json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {
         "name": "process_large_file",
-        "arguments": { "filename": "large_dataset.csv", "processing_time": 20 },
+        "arguments": { "filename": "large_dataset.csv", "processing_time": 100 },
         "_meta": { "progressToken": "token of 2" } } })
 }
 

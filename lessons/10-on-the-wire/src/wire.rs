@@ -16,7 +16,7 @@ use crate::with_meta;
 const WIDTH: usize = 320;
 
 /// How many steps a server may do between our cancel and its end. One may be under way.
-const GRACE: u64 = 3;
+const GRACE: u64 = 5;
 
 /// A server's endpoint, and what every message to it carries.
 #[derive(Debug)]

@@ -92,7 +92,7 @@ async fn notices(chapter: &str, protocol: Protocol, wrong: Wrong, sentence: &str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_chapter_notices_a_server_that_does_not_stop() {
-    let sentence = "the server did not stop: 3 steps after the cancel";
+    let sentence = "the server did not stop: 5 steps after the cancel";
     for protocol in [V2025, V2026] {
         let chapters = ["cancel", "wrong-id", "lsp-name"];
         futures::future::join_all(

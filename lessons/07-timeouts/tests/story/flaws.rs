@@ -1,4 +1,4 @@
-//! Servers with one odd call, in ways that only this lesson has reason to fear.
+//! Servers with odd calls, in ways that only this lesson has reason to fear.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 const TICK: u64 = 100;
 
-/// What is odd about a call.
+/// What is odd about the calls.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Oddity {
     /// It is done after one step.
@@ -34,7 +34,7 @@ enum Oddity {
     Restless,
 }
 
-/// Makes the call of this number odd.
+/// Makes the calls from this number on odd.
 struct Odd {
     call: u32,
     oddity: Oddity,
@@ -49,7 +49,7 @@ impl Layer for Odd {
         mut ctx: RequestContext<RoleServer>,
     ) -> BoxFuture<'a, Result<CallToolResponse, ErrorData>> {
         if request.name == "process_large_file"
-            && self.calls.fetch_add(1, Ordering::SeqCst) + 1 == self.call
+            && self.calls.fetch_add(1, Ordering::SeqCst) + 1 >= self.call
         {
             match self.oddity {
                 Oddity::Quick => {
@@ -72,7 +72,7 @@ impl Layer for Odd {
     }
 }
 
-/// The chapter ends with that sentence when its call of this number is odd.
+/// The chapter ends with that sentence when its calls from this number on are odd.
 fn notices(chapter: &str, call: u32, oddity: Oddity, sentence: &str) {
     let chapter = LESSON.chapters.iter().find(|each| each.name == chapter).unwrap();
     for protocol in [Protocol::V2025, Protocol::V2026] {

@@ -68,7 +68,7 @@ fn the_victim_is_not_on_the_menu() {
     assert!(help.contains("killed") && !help.contains("victim"), "{help}");
 }
 
-/// How the chapter `idle` ends with sessions that may be silent so long.
+/// How the chapter `idle` ends with sessions that are closed after `keep_alive`.
 async fn idle_with(wrong: Option<Wrong>, keep_alive: Duration) -> String {
     let mut stage = Stage::over_http("", Protocol::V2025);
     (stage.tick, stage.wrong) = (Duration::from_millis(200), wrong);
