@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use tokio::task::JoinSet;
 
 use crate::finding::Finding;
-use crate::lane::{Lane, Options};
+use crate::lane::{Lane, Options, Setup};
 use crate::scenes;
 use crate::target::{Source, Tool, Wishes, pick};
 use crate::wire::{Place, Revision, Wire};
@@ -35,25 +35,28 @@ pub async fn check(
     let mut refusals = Vec::new();
     for (revision, wire) in opened.join_all().await {
         match wire {
-            Ok((wire, _)) => spoken.push((revision, wire)),
+            Ok((wire, hello)) => spoken.push((wire, hello)),
             Err(error) => refusals.push(format!("{}: {error:#}", revision.name())),
         }
     }
-    spoken.sort_by_key(|(revision, _)| revision.name());
-    let Some((_, first)) = spoken.first() else {
+    spoken.sort_by_key(|(wire, _)| wire.revision.name());
+    let Some((first, _)) = spoken.first() else {
         bail!("no MCP server was reached. {}", refusals.join(". "));
     };
     let (tool, source) = pick(first, wishes).await.context("no tool to cancel")?;
     eprintln!("calling the tool `{}` with {} ({})", tool.name, tool.arguments, tool.why);
-    for (_, wire) in &spoken {
-        wire.kill().await;
-    }
 
     let mut lanes = Vec::new();
     let mut running = JoinSet::new();
-    for (revision, _) in spoken {
-        let (tool, source) = (tool.clone(), source.clone());
-        let lane = Lane::open(place, revision, tool, source, options.clone()).await?;
+    for (wire, hello) in spoken {
+        let setup = Setup {
+            place: place.clone(),
+            tool: tool.clone(),
+            source: source.clone(),
+            options: options.clone(),
+            endings: lanes.is_empty(),
+        };
+        let lane = Lane::over(wire, hello, setup)?;
         lanes.push(lane.name.clone());
         if options.pid.is_some() {
             // All lanes share the processes that are watched: one after the other.

@@ -12,7 +12,7 @@ use crate::finding::{Finding, Verdict};
 use crate::target::{Source, Tool};
 use crate::tree::{self, Tree, Window};
 use crate::wire::log::{Event, Frame};
-use crate::wire::{Place, Request, Revision, Wire};
+use crate::wire::{Place, Request, Wire};
 
 /// How long work may take to stop before it is said to run on.
 pub const STOP: Duration = Duration::from_secs(5);
@@ -34,18 +34,28 @@ pub struct Options {
     pub until: Instant,
 }
 
+/// What a lane is to check, and how.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub place: Place,
+    pub tool: Tool,
+    pub source: Source,
+    pub options: Options,
+    /// The end of input is the same in each revision: it is checked in one.
+    pub endings: bool,
+}
+
 #[derive(Debug)]
 pub struct Lane {
     pub name: String,
-    pub place: Place,
     pub wire: Arc<Wire>,
     /// What the server said of itself.
     pub hello: Value,
-    pub tool: Tool,
-    pub source: Source,
+    pub setup: Setup,
     pub tree: Option<Tree>,
-    pub options: Options,
     pub findings: Vec<Finding>,
+    /// The tool is known to report no progress.
+    pub silent: bool,
     /// The time between two progress notifications, once it is known.
     pub interval: Option<Duration>,
     /// Set if a plain cancel does not stop the work. Finer questions are then pointless.
@@ -86,35 +96,39 @@ pub enum Outcome {
     Unknown(String),
 }
 
+/// The tool is not one that can be cancelled.
+#[derive(Debug)]
+pub struct Unfit(String);
+
+impl std::error::Error for Unfit {}
+
+impl std::fmt::Display for Unfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; name another tool or other arguments with --tool and --args", self.0)
+    }
+}
+
 impl Lane {
-    pub async fn open(
-        place: &Place,
-        revision: Revision,
-        tool: Tool,
-        source: Source,
-        options: Options,
-    ) -> anyhow::Result<Self> {
-        let (wire, hello) = Wire::open(place, revision).await?;
+    /// A lane over a connection that is open.
+    pub fn over(wire: Arc<Wire>, hello: Value, setup: Setup) -> anyhow::Result<Self> {
         let transport = if wire.is_http() { "http" } else { "stdio" };
-        let port = match place {
+        let port = match &setup.place {
             Place::Url(url) => reqwest::Url::parse(url)?.port_or_known_default(),
             Place::Command(_) => None,
         };
         let name = match hello["protocolVersion"].as_str() {
             Some(older) => format!("{transport} {}", plain(older)),
-            None => format!("{transport} {}", revision.name()),
+            None => format!("{transport} {}", wire.revision.name()),
         };
-        let pid = wire.pid().or(options.pid);
+        let pid = wire.pid().or(setup.options.pid);
         Ok(Self {
             name,
-            place: place.clone(),
             tree: pid.and_then(|pid| Tree::of(pid, port)),
             wire,
             hello,
-            tool,
-            source,
-            options,
+            setup,
             findings: Vec::new(),
+            silent: false,
             interval: None,
             deaf: false,
             blocked: false,
@@ -124,17 +138,20 @@ impl Lane {
     }
 
     /// The same, on a connection of its own.
-    pub async fn fork(&self) -> anyhow::Result<Self> {
-        let (tool, source) = (self.tool.clone(), self.source.clone());
-        let options = self.options.clone();
-        let mut fork = Self::open(&self.place, self.wire.revision, tool, source, options).await?;
-        (fork.interval, fork.deaf) = (self.interval, self.deaf);
-        fork.known().clone_from(&self.known());
-        Ok(fork)
+    pub fn fork(&self) -> impl Future<Output = anyhow::Result<Self>> + Send + use<> {
+        let (setup, revision) = (self.setup.clone(), self.wire.revision);
+        let (interval, silent, deaf) = (self.interval, self.silent, self.deaf);
+        let known = self.known().clone();
+        async move {
+            let (wire, hello) = Wire::open(&setup.place, revision).await?;
+            let fork = Self::over(wire, hello, setup)?;
+            *fork.known() = known;
+            Ok(Self { silent, interval, deaf, ..fork })
+        }
     }
 
     pub fn wants(&self, number: u32) -> bool {
-        self.options.only.is_empty() || self.options.only.contains(&number)
+        self.setup.options.only.is_empty() || self.setup.options.only.contains(&number)
     }
 
     pub fn is_judged(&self, number: u32) -> bool {
@@ -175,11 +192,11 @@ impl Lane {
     pub fn send_call(&self, id: Value) -> Call {
         let label = uuid::Uuid::new_v4().to_string();
         let token = json!(format!("token {label}"));
-        let mut arguments = self.tool.arguments.clone();
-        if self.source == Source::Probe {
+        let mut arguments = self.setup.tool.arguments.clone();
+        if self.setup.source == Source::Probe {
             arguments["id"] = json!(label);
         }
-        let params = json!({ "name": self.tool.name, "arguments": arguments,
+        let params = json!({ "name": self.setup.tool.name, "arguments": arguments,
             "_meta": { "progressToken": token } });
         let request = self.wire.request_as(id, "tools/call", params);
         Call { request, token, label, key: None, has_progress: false }
@@ -187,8 +204,14 @@ impl Lane {
 
     /// Waits for a sign that the call is at work: progress, or a tool's word.
     pub async fn at_work(&self, mut call: Call) -> anyhow::Result<Call> {
-        let (log, mark, name) = (&self.wire.log, call.request.mark, &self.tool.name);
-        let hint = "name another tool or other arguments with --tool and --args";
+        // A tool that is known to report nothing is asked for instead.
+        let until = Instant::now() + AT_WORK;
+        while self.silent && self.setup.source != Source::None && Instant::now() < until {
+            if self.work_of_new(&mut call).await.is_some_and(|work| work.running) {
+                return Ok(call);
+            }
+        }
+        let (log, mark, name) = (&self.wire.log, call.request.mark, &self.setup.tool.name);
         let sign = |patience| {
             log.first(mark, patience, |frame| {
                 if is_progress(frame, &call.token) {
@@ -200,9 +223,9 @@ impl Lane {
                 let text = text.or(answer["result"]["content"][0]["text"].as_str());
                 let text = plain(text.unwrap_or("no reason given"));
                 Some(Err(if failed {
-                    format!("the tool `{name}` failed: {text}; {hint}")
+                    Unfit(format!("the tool `{name}` failed: {text}"))
                 } else {
-                    format!("the tool `{name}` ended before it could be cancelled; {hint}")
+                    Unfit(format!("the tool `{name}` ended before it could be cancelled"))
                 }))
             })
         };
@@ -211,12 +234,12 @@ impl Lane {
             // Its sisters reported progress. One that does not has not been started.
             match sign(SIGN).await {
                 Some(Ok(())) => {}
-                Some(Err(why)) => bail!("{why}"),
+                Some(Err(why)) => return Err(why.into()),
                 None => bail!("the call gave no sign of life for {SIGN:?}"),
             }
             call.has_progress = true;
         } else {
-            call.has_progress = first.transpose().map_err(anyhow::Error::msg)?.is_some();
+            call.has_progress = first.transpose()?.is_some();
         }
         self.find(&mut call).await;
         Ok(call)
@@ -224,10 +247,10 @@ impl Lane {
 
     /// Finds the call's entry in the status tool's list.
     async fn find(&self, call: &mut Call) {
-        let Source::Status(_) = &self.source else { return };
+        let Source::Status(_) = &self.setup.source else { return };
         let entries = self.entries().await.unwrap_or_default();
         let ours = entries.iter().rev().filter(|entry| {
-            entry["tool"] == *self.tool.name && !self.known().contains(&key(entry))
+            entry["tool"] == *self.setup.tool.name && !self.known().contains(&key(entry))
         });
         let ours: Vec<_> = ours.collect();
         // A bridge may have changed the id on the way: then the newest is ours.
@@ -239,14 +262,15 @@ impl Lane {
     }
 
     async fn entries(&self) -> Option<Vec<Value>> {
-        let Source::Status(name) = &self.source else { return None };
+        let Source::Status(name) = &self.setup.source else { return None };
         let params = json!({ "name": name, "arguments": {} });
-        structured(&self.wire.ask("tools/call", params).await.ok()?)?["calls"].as_array().cloned()
+        let result = self.wire.ask("tools/call", params).await.ok()?;
+        structured(&result, "calls")?["calls"].as_array().cloned()
     }
 
     /// What a tool says of this call's work.
     pub async fn work(&self, call: &Call) -> Option<Work> {
-        match &self.source {
+        match &self.setup.source {
             Source::None => None,
             Source::Status(_) => {
                 let entries = self.entries().await?;
@@ -261,8 +285,9 @@ impl Lane {
             }
             Source::Probe => {
                 let arguments = json!({ "id": call.label, "ask": true });
-                let params = json!({ "name": self.tool.name, "arguments": arguments });
-                let said = structured(&self.wire.ask("tools/call", params).await.ok()?)?;
+                let params = json!({ "name": self.setup.tool.name, "arguments": arguments });
+                let result = self.wire.ask("tools/call", params).await.ok()?;
+                let said = structured(&result, "running")?;
                 let running = said["running"].as_bool()?;
                 let state = match (running, said["cancelled"] == true) {
                     (true, _) => "running",
@@ -334,6 +359,15 @@ impl Lane {
         }
     }
 
+    /// An error if the call is over although nothing was cancelled.
+    pub fn still_runs(&self, call: &Call) -> Result<(), Unfit> {
+        if self.ended(call).is_none() {
+            return Ok(());
+        }
+        let name = &self.setup.tool.name;
+        Err(Unfit(format!("the tool `{name}` ended before it could be cancelled")))
+    }
+
     /// How the call ended on the wire, if it did. A result is its natural end.
     fn ended(&self, call: &Call) -> Option<Result<String, String>> {
         let log = &self.wire.log;
@@ -392,7 +426,7 @@ impl Lane {
     /// The word of the status tool or the probe.
     async fn told(&self, call: &Call, patience: Duration) -> Option<Outcome> {
         let until = Instant::now() + patience;
-        let from = match &self.source {
+        let from = match &self.setup.source {
             Source::None => return None,
             Source::Status(name) => plain(name),
             Source::Probe => "the probe".to_owned(),
@@ -434,7 +468,7 @@ impl Lane {
         if self.deaf {
             return Outcome::Unknown("no cancel stops this server's work, see 1".to_owned());
         }
-        if self.source != Source::None {
+        if self.setup.source != Source::None {
             return self.outcome(call, None, STOP).await;
         }
         if !call.has_progress {
@@ -474,7 +508,7 @@ impl Lane {
         let usable = !self.wire.is_http() && !self.blocked && self.wire.fence().await.is_ok();
         if !usable {
             self.wire.kill().await;
-            let opened = Wire::open(&self.place, self.wire.revision).await;
+            let opened = Wire::open(&self.setup.place, self.wire.revision).await;
             self.wire = opened.context("the server cannot be reached again")?.0;
             if let Some(pid) = self.wire.pid() {
                 self.tree = Tree::of(pid, None);
@@ -488,7 +522,7 @@ impl Lane {
 
 /// What the processes do after a cancel, compared with before the call and during it.
 async fn processes(tree: &Tree, before: &Window, during: &Window, patience: Duration) -> Outcome {
-    const NOTICEABLE: f64 = 0.2;
+    const NOTICEABLE: f64 = 0.4;
     let until = Instant::now() + patience;
     let worked = during.busy - before.busy;
     let children = new_children(before, during);
@@ -503,7 +537,7 @@ async fn processes(tree: &Tree, before: &Window, during: &Window, patience: Dura
     let (idle, work) = (percent(before.busy), percent(during.busy));
     loop {
         let now = tree.watch(READING).await;
-        let busy = worked >= NOTICEABLE && now.busy - before.busy > worked / 3.0;
+        let busy = worked >= NOTICEABLE && now.busy - before.busy > worked / 2.0;
         let left = children.iter().filter(|(process, _)| tree::lives(*process)).count();
         let late = Instant::now() > until;
         if left > 0 && late {
@@ -517,8 +551,8 @@ async fn processes(tree: &Tree, before: &Window, during: &Window, patience: Dura
         if busy && late {
             let share = percent(now.busy);
             return Outcome::RunsOn(format!(
-                "its processes use {share} of a processor {patience:?} after the cancel \
-                 ({idle} before the call, {work} during it)"
+                "its processes still compute: {share} of the looks found them at work \
+                 {patience:?} after the cancel ({work} during the call, {idle} before it)"
             ));
         }
         if !busy && left == 0 {
@@ -527,7 +561,8 @@ async fn processes(tree: &Tree, before: &Window, during: &Window, patience: Dura
                 n => format!("{n} child processes gone, "),
             };
             return Outcome::Stopped(format!(
-                "{gone}processor time {idle} before the call, {work} during it, {} after the cancel",
+                "{gone}its processes were at work in {idle} of the looks before the call, \
+                 {work} during it, {} after the cancel",
                 percent(now.busy)
             ));
         }
@@ -548,12 +583,13 @@ pub fn is_progress(frame: &Frame, token: &Value) -> bool {
     })
 }
 
-/// The result of a tool as JSON, from its structured content or from its text.
-fn structured(result: &Value) -> Option<Value> {
-    if result["structuredContent"].is_object() {
-        return Some(result["structuredContent"].clone());
-    }
-    serde_json::from_str(result["content"][0]["text"].as_str()?).ok()
+/// The result of a tool as JSON that has this field. SDKs differ in where they put it.
+fn structured(result: &Value, field: &str) -> Option<Value> {
+    let structured = &result["structuredContent"];
+    let text =
+        result["content"][0]["text"].as_str().and_then(|text| serde_json::from_str(text).ok());
+    let all = [Some(structured.clone()), Some(structured["result"].clone()), text];
+    all.into_iter().flatten().find(|value: &Value| !value[field].is_null())
 }
 
 /// What tells an entry of the status tool from all others.

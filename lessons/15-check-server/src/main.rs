@@ -183,6 +183,12 @@ fn give(output: &Output, subject: &Value, findings: &[Finding]) -> anyhow::Resul
         let written = std::fs::write(file, report::junit(findings));
         written.with_context(|| format!("{} cannot be written", file.display()))?;
     }
-    let failed = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
-    Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    let any = |verdicts: &[Verdict]| findings.iter().any(|one| verdicts.contains(&one.verdict));
+    Ok(if any(&[Verdict::Fail]) {
+        ExitCode::from(1)
+    } else if any(&[Verdict::Pass, Verdict::Warn, Verdict::Remark]) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
+    })
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// The clock that counts processor time: 100 ticks a second on every Linux that Rust runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
+/// The time between two looks at the threads.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A process and all its descendants.
 #[derive(Debug, Clone)]
@@ -26,13 +26,13 @@ pub struct Sample {
     pub processes: BTreeMap<Process, String>,
     pub files: BTreeSet<String>,
     pub connections: BTreeSet<String>,
-    ticks: BTreeMap<Process, u64>,
 }
 
 /// What the tree did for a moment.
 #[derive(Debug, Clone, Default)]
 pub struct Window {
-    /// Processor time, as a share of one processor.
+    /// In which share of the looks a thread had work to do. Processor time would say the same
+    /// on an idle machine. On a busy one a thread that computes on gets little of it.
     pub busy: f64,
     pub last: Sample,
 }
@@ -40,7 +40,6 @@ pub struct Window {
 struct Stat {
     process: Process,
     parent: u32,
-    ticks: u64,
     name: String,
     zombie: bool,
 }
@@ -52,16 +51,15 @@ impl Tree {
     }
 
     pub async fn watch(&self, how_long: Duration) -> Window {
-        let (started, before) = (Instant::now(), self.sample());
-        sleep(how_long).await;
-        let last = self.sample();
-        let used: u64 = last
-            .ticks
-            .iter()
-            .map(|(process, ticks)| ticks - before.ticks.get(process).unwrap_or(&0).min(ticks))
-            .sum();
-        let busy = used as f64 / TICKS_PER_SECOND / started.elapsed().as_secs_f64();
-        Window { busy, last }
+        let (started, family) = (Instant::now(), self.sample().processes);
+        let (mut looks, mut working) = (0_u32, 0_u32);
+        while started.elapsed() < how_long {
+            sleep(LOOK).await;
+            looks += 1;
+            working += u32::from(family.keys().any(|process| works(process.0)));
+        }
+        let busy = f64::from(working) / f64::from(looks.max(1));
+        Window { busy, last: self.sample() }
     }
 
     pub fn sample(&self) -> Sample {
@@ -83,7 +81,6 @@ impl Tree {
                     sample.files.insert(open);
                 }
             }
-            sample.ticks.insert(one.process, one.ticks);
             sample.processes.insert(one.process, one.name);
         }
         sample
@@ -110,9 +107,17 @@ fn stat(pid: u32) -> Option<Stat> {
     Some(Stat {
         process: (pid, number(19)?),
         parent: u32::try_from(number(1)?).ok()?,
-        ticks: number(11)? + number(12)?,
         name,
         zombie: fields.first() == Some(&"Z"),
+    })
+}
+
+/// A thread of the process runs, waits for a processor, or waits for a disk.
+fn works(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.into_iter().any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, tail)| tail.starts_with(['R', 'D']))
     })
 }
 

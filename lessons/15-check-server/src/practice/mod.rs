@@ -516,7 +516,9 @@ impl Practice {
 
     fn probe(&self, label: &Value) -> Value {
         let found = self.calls().iter().rfind(|call| call.label == *label).cloned();
-        let record = found.map(|call| call.record()).unwrap_or_default();
+        let Some(record) = found.map(|call| call.record()) else {
+            return json!({ "content": [{ "type": "text", "text": "{}" }] });
+        };
         let told = json!({ "running": record["state"] == "running",
             "ticks": record["steps_done"], "cancelled": record["state"] == "cancelled",
             "reason": record["reason"] });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::finding::Verdict::{Fail, NotApplicable, NotObservable, Pass, Remark};
+use crate::finding::Verdict::{Fail, NotApplicable, NotObservable, Pass, Remark, Warn};
 use crate::lane::{Call, Lane, SETTLE};
 use crate::wire::cancelled;
 use crate::wire::log::Event;
@@ -70,6 +70,10 @@ pub async fn wrong(lane: &mut Lane) -> anyhow::Result<()> {
                 NotObservable,
                 "nothing tells about the work of the running call",
             ),
+            // Only a client that uses both 7 and "7" is harmed.
+            Err(_) if number == 11 && lane.wire.fence().await.is_ok() => {
+                lane.judge(11, Warn, "aliasing: the number's call was hit by the string");
+            }
             Err(how) => lane.judge(number, Fail, format!("a running call was hit: {how}")),
         }
     }
@@ -160,6 +164,18 @@ pub async fn race(lane: &mut Lane) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// 10, over a whole scene: whether any request was answered twice.
+pub fn answered_twice(lane: &mut Lane) {
+    let answered = lane.wire.log.all(lane.mark, |frame| {
+        let message = frame.received().filter(|message| message.get("method").is_none())?;
+        message.get("id").filter(|id| !id.is_null()).cloned()
+    });
+    let twice = |id: &&Value| answered.iter().filter(|other| other == id).count() > 1;
+    if let Some(id) = answered.iter().find(twice) {
+        lane.judge(10, Fail, format!("the request {id} was answered twice"));
+    }
+}
+
 /// 12: the id that is easily taken for none.
 pub async fn zero(lane: &mut Lane) -> anyhow::Result<()> {
     let call = lane.send_call(json!(0));
@@ -192,7 +208,7 @@ pub async fn early(lane: &mut Lane) -> anyhow::Result<()> {
     let result = lane.answers(&call.request, call.request.mark);
     if result.iter().any(|answer| answer.get("result").is_some()) {
         lane.judge(17, Fail, "the call was answered with a result");
-    } else if known.is_none() && lane.source != crate::target::Source::None {
+    } else if known.is_none() && lane.setup.source != crate::target::Source::None {
         lane.judge(17, Pass, "the call was never started");
     } else {
         let outcome = lane.outcome_on_the_wire(&call).await;
@@ -239,7 +255,7 @@ pub async fn duplicate(lane: &mut Lane) -> anyhow::Result<()> {
 
 /// 18: many calls, all cancelled. Is there room for one more?
 pub async fn places(lane: &mut Lane) -> anyhow::Result<()> {
-    if lane.options.places == 0 {
+    if lane.setup.options.places == 0 {
         lane.judge(18, NotApplicable, "not asked for (--places 0)");
         return Ok(());
     }
@@ -248,12 +264,12 @@ pub async fn places(lane: &mut Lane) -> anyhow::Result<()> {
         lane.interval = Some(Duration::from_millis(1100));
     }
     let calls: Vec<Call> =
-        (1..lane.options.places).map(|_| lane.send_call(lane.wire.next_id())).collect();
+        (1..lane.setup.options.places).map(|_| lane.send_call(lane.wire.next_id())).collect();
     lane.wire.fence().await?;
     for call in calls.iter().chain([&first]) {
         lane.wire.cancel(&call.request, "many");
     }
-    let n = lane.options.places;
+    let n = lane.setup.options.places;
     if let Err(error) = lane.wire.fence().await {
         lane.judge(18, Fail, format!("after {n} cancelled calls nobody is answered: {error:#}"));
         return Ok(());

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use crate::finding::{Finding, Verdict};
-use crate::lane::Lane;
+use crate::lane::{Lane, Unfit};
 use crate::wire::Revision;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +82,9 @@ impl Scene {
             (Self::Listen, _, Revision::Stateless) => &[39],
             (Self::Tasks, _, Revision::Stateless) => &[43, 44, 45, 46, 47, 49],
             (Self::ExitWithListen, false, Revision::Stateless) => &[42],
-            (Self::Exit, false, _) => &[21],
-            (Self::Drain, false, _) => &[22],
-            (Self::Silence, false, _) => &[23],
+            (Self::Exit, false, _) if lane.setup.endings => &[21],
+            (Self::Drain, false, _) if lane.setup.endings => &[22],
+            (Self::Silence, false, _) if lane.setup.endings => &[23],
             (Self::Delete, true, Revision::Handshake) => &[24],
             (Self::Disconnect, true, Revision::Handshake) => &[28],
             (Self::Resume, true, Revision::Handshake) => &[29],
@@ -140,18 +140,19 @@ pub async fn play(mut lane: Lane, progress: impl Fn(&str)) -> anyhow::Result<Vec
             if scene != Scene::Plain {
                 lane.reopen().await?;
             }
-            act(scene, &mut lane).await;
+            act(scene, &mut lane).await?;
         }
         if scene == Scene::Plain {
             streams::only_one(&mut lane);
             // The endings have processes of their own, and the first scene has watched
             // processor time: now they may run beside the others.
             for ending in ENDINGS.into_iter().filter(|ending| wanted(ending, &lane)) {
-                let mut fork = lane.fork().await?;
+                let fork = lane.fork();
                 endings.spawn(async move {
-                    act(ending, &mut fork).await;
+                    let mut fork = fork.await?;
+                    act(ending, &mut fork).await?;
                     fork.wire.kill().await;
-                    fork.findings
+                    anyhow::Ok(fork.findings)
                 });
             }
             if lane.blocked {
@@ -163,7 +164,7 @@ pub async fn play(mut lane: Lane, progress: impl Fn(&str)) -> anyhow::Result<Vec
         lane.judge(41, Verdict::Pass, "it sent no cancel for a request of ours");
     }
     while let Some(findings) = endings.join_next().await {
-        lane.findings.extend(findings?);
+        lane.findings.extend(findings??);
     }
     if lane.blocked {
         let all: Vec<u32> = SCENES.iter().flat_map(|scene| scene.numbers(&lane)).copied().collect();
@@ -180,14 +181,24 @@ pub async fn play(mut lane: Lane, progress: impl Fn(&str)) -> anyhow::Result<Vec
 }
 
 /// Plays one scene. One that breaks off is a finding too.
-async fn act(scene: Scene, lane: &mut Lane) {
-    let until = lane.options.until;
+async fn act(scene: Scene, lane: &mut Lane) -> anyhow::Result<()> {
+    let until = lane.setup.options.until;
     let played = timeout_at(until, scene.play(lane)).await;
     if lane.wire.revision == Revision::Stateless {
         listen::cancelled_by_server(lane);
     }
+    // Two scenes use an id twice.
+    if !matches!(scene, Scene::Duplicate | Scene::Sibling) {
+        ids::answered_twice(lane);
+    }
     let broken = match played {
-        Ok(Ok(())) => return,
+        Ok(Ok(())) => return Ok(()),
+        // With such a tool nothing can be checked.
+        Ok(Err(error))
+            if error.is::<Unfit>() && (scene == Scene::Plain || lane.findings.is_empty()) =>
+        {
+            return Err(error);
+        }
         Ok(Err(error)) => Some(format!("{error:#}")),
         Err(_) => None,
     };
@@ -217,4 +228,5 @@ async fn act(scene: Scene, lane: &mut Lane) {
             }
         }
     }
+    Ok(())
 }

@@ -26,6 +26,8 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     let during = watch(lane).await;
     learn_interval(lane, &call).await;
 
+    lane.still_runs(&call)?;
+
     // The cancel, and the fence behind it.
     let reason = format!("mcp-cancel-check {}", uuid::Uuid::new_v4());
     let mark = lane.wire.log.mark();
@@ -47,13 +49,13 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
 
     // The work itself.
     let busy = before.as_ref().zip(during.as_ref());
-    let outcome = lane.outcome(&call, busy, STOP).await;
-    match served {
-        Ok(()) => lane.judge(5, Pass, "a later request was answered"),
-        Err(error) => {
-            lane.judge(5, Fail, format!("after the cancel the server answers nobody: {error:#}"));
-        }
+    let mut outcome = lane.outcome(&call, busy, STOP).await;
+    let steps = lane.wire.log.all(fenced, |frame| is_progress(frame, &call.token).then_some(()));
+    if let (Outcome::Unknown(_), 1..) = (&outcome, steps.len()) {
+        let n = steps.len();
+        outcome = Outcome::RunsOn(format!("its progress went on: {n} more steps after the fence"));
     }
+    serves_on(lane, served).await;
     let number = match (lane.wire.cancels_by_closing(), had_head.is_empty()) {
         (false, _) => 1,
         (true, false) => 33,
@@ -72,6 +74,23 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     the_reason(lane, &call, &reason).await;
     held(lane, busy);
     Ok(())
+}
+
+/// 5: a later request, and a later call: a lock may be held.
+async fn serves_on(lane: &mut Lane, served: anyhow::Result<()>) {
+    if let Err(error) = served {
+        lane.judge(5, Fail, format!("after the cancel the server answers nobody: {error:#}"));
+    } else if lane.interval.is_none() {
+        lane.judge(5, Pass, "a later request was answered");
+    } else {
+        match lane.start().await {
+            Ok(next) => {
+                lane.judge(5, Pass, "a later call was at work");
+                lane.tidy(&next);
+            }
+            Err(error) => lane.judge(5, Fail, format!("a later call was not served: {error:#}")),
+        }
+    }
 }
 
 async fn watch(lane: &Lane) -> Option<Window> {
@@ -115,7 +134,8 @@ async fn open_get(lane: &Lane) -> Option<u32> {
 }
 
 async fn learn_interval(lane: &mut Lane, call: &Call) {
-    if !call.has_progress {
+    lane.silent = !call.has_progress;
+    if lane.silent {
         return;
     }
     let times = |lane: &Lane| {
@@ -262,7 +282,7 @@ async fn exchanges(lane: &mut Lane, call: &Call, mark: usize, get: Option<u32>) 
 
 /// 19: compares what the server says with what can be seen.
 fn own_word(lane: &mut Lane, outcome: &Outcome) {
-    let has_word = lane.source != crate::target::Source::None;
+    let has_word = lane.setup.source != crate::target::Source::None;
     match outcome {
         Outcome::RunsOn(how) if how.contains(", but its work went on") => lane.judge(19, Fail, how),
         _ if has_word => lane.judge(19, Pass, "its word agrees with its steps"),

@@ -10,7 +10,7 @@ use crate::target::Source;
 
 /// 34: the client is gone before it has heard anything.
 pub async fn at_once(lane: &mut Lane) -> anyhow::Result<()> {
-    if lane.source == Source::None {
+    if lane.setup.source == Source::None {
         lane.judge(
             34,
             NotObservable,

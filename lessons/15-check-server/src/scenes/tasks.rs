@@ -26,7 +26,7 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     let unknown = ask(lane, "tasks/cancel", "no-such-task").await?;
     code(lane, 45, &unknown, -32602);
 
-    let params = json!({ "name": lane.tool.name, "arguments": lane.tool.arguments,
+    let params = json!({ "name": lane.setup.tool.name, "arguments": lane.setup.tool.arguments,
         "_meta": { META: declared() } });
     let request = lane.wire.request("tools/call", params);
     let answer = lane.wire.answer(&request, ANSWER).await;

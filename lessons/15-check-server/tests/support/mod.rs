@@ -29,10 +29,12 @@ impl Practice {
 
     pub fn at_a_url(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let url = lines.map_while(Result::ok).find_map(|line| {
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let url = lines.find_map(|line| {
             line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
         });
+        // A server that may not print may not serve.
+        std::thread::spawn(move || lines.for_each(drop));
         Self { url: url.expect("the server prints no URL"), child }
     }
 }
@@ -52,7 +54,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn of(mut checker: Command) -> Self {
+    pub fn of(checker: &mut Command) -> Self {
         let output = checker.stdin(Stdio::null()).output().unwrap();
         let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             let said = String::from_utf8_lossy(&output.stderr);
