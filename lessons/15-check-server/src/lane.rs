@@ -373,11 +373,11 @@ impl Lane {
         let log = &self.wire.log;
         let ended = log.all(call.request.mark, |frame| {
             if let Some(answer) = frame.answer_to(&call.request.id) {
-                return Some(match answer.get("error") {
-                    None => Ok("it ran to its end".to_owned()),
-                    Some(error) => {
-                        Err(format!("it was ended with the error {}", plain(&error.to_string())))
-                    }
+                let failed = answer.get("error").is_some() || answer["result"]["isError"] == true;
+                return Some(if failed {
+                    Err(format!("it was ended with {}", plain(&answer.to_string())))
+                } else {
+                    Ok("it ran to its end".to_owned())
                 });
             }
             let own = frame.exchange == call.request.exchange;

@@ -7,6 +7,7 @@ use tokio::time::sleep;
 
 use crate::finding::Verdict::{Fail, NotApplicable, NotObservable, Pass, Remark, Warn};
 use crate::lane::{Call, Lane, SETTLE};
+use crate::target::Source;
 use crate::wire::cancelled;
 use crate::wire::log::Event;
 
@@ -136,13 +137,21 @@ fn other_type(id: &Value) -> Value {
     }
 }
 
-/// 10: requests that are quick, each with a cancel at its heels.
+/// 10: requests that are quick, each with a cancel at its heels, or a little behind.
 pub async fn race(lane: &mut Lane) -> anyhow::Result<()> {
     const ROUNDS: usize = 20;
     let mark = lane.wire.log.mark();
     let mut requests = Vec::new();
-    for _ in 0..ROUNDS {
-        let request = lane.wire.request("tools/list", json!({}));
+    for round in 0..ROUNDS {
+        let request = match &lane.setup.source {
+            Source::Status(name) if round % 2 == 0 => {
+                lane.wire.request("tools/call", json!({ "name": name, "arguments": {} }))
+            }
+            _ => lane.wire.request("tools/list", json!({})),
+        };
+        if round >= ROUNDS / 2 {
+            sleep(Duration::from_millis(round as u64 - 9)).await;
+        }
         lane.wire.cancel(&request, "a race");
         requests.push(request);
     }
@@ -208,7 +217,7 @@ pub async fn early(lane: &mut Lane) -> anyhow::Result<()> {
     let result = lane.answers(&call.request, call.request.mark);
     if result.iter().any(|answer| answer.get("result").is_some()) {
         lane.judge(17, Fail, "the call was answered with a result");
-    } else if known.is_none() && lane.setup.source != crate::target::Source::None {
+    } else if known.is_none() && lane.setup.source != Source::None {
         lane.judge(17, Pass, "the call was never started");
     } else {
         let outcome = lane.outcome_on_the_wire(&call).await;
