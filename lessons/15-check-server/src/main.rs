@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod check;
+mod client;
 mod finding;
 mod lane;
 mod practice;
@@ -42,6 +43,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Sub {
+    /// Play the server, and judge a client.
+    Client(client::ClientArgs),
     /// Serve a practice server, healthy or wrong in one way.
     Practice(practice::PracticeArgs),
 }
@@ -107,6 +110,7 @@ enum Protocol {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.command {
+        Some(Sub::Client(args)) => client::watch(args).await,
         Some(Sub::Practice(args)) => practice::serve(args).await.map(|()| ExitCode::SUCCESS),
         None => check_server(cli.check).await,
     };
@@ -155,7 +159,7 @@ async fn check_server(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let until = Instant::now() + Duration::from_secs(args.limit);
     let options = Options { only: args.only, places: args.places, pid: args.pid, until };
     let report = check::check(&place, &revisions, &wishes, &options).await?;
-    give(&args.output, &subject(&report), &report.findings)
+    give(&args.output, &subject(&report), &report.findings, false)
 }
 
 fn subject(report: &Report) -> Value {
@@ -168,16 +172,26 @@ fn subject(report: &Report) -> Value {
         "arguments": report.tool.arguments, "status_tool": source })
 }
 
-/// Prints the report, and tells how it came out.
-fn give(output: &Output, subject: &Value, findings: &[Finding]) -> anyhow::Result<ExitCode> {
-    if output.json {
-        println!("{}", report::as_json(subject, findings));
+/// Prints the report, aside if the output belongs to others, and tells how it came out.
+fn give(
+    output: &Output,
+    subject: &Value,
+    findings: &[Finding],
+    aside: bool,
+) -> anyhow::Result<ExitCode> {
+    let text = if output.json {
+        format!("{}\n", report::as_json(subject, findings))
     } else {
-        print!("{}", report::table(findings));
+        report::table(findings)
+    };
+    if aside {
+        eprint!("{text}");
+    } else {
+        print!("{text}");
     }
     for number in &output.show {
         let text = report::exchange(findings, *number);
-        if output.json { eprint!("{text}") } else { print!("{text}") }
+        if output.json || aside { eprint!("{text}") } else { print!("{text}") }
     }
     if let Some(file) = &output.junit {
         let written = std::fs::write(file, report::junit(findings));

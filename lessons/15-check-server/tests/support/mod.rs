@@ -27,15 +27,21 @@ impl Practice {
         Self::at_a_url(command)
     }
 
-    pub fn at_a_url(mut command: Command) -> Self {
+    pub fn at_a_url(command: Command) -> Self {
+        let (server, lines) = Self::with_output(command);
+        // A server that may not print may not serve.
+        std::thread::spawn(move || lines.for_each(drop));
+        server
+    }
+
+    /// The server, and the lines that it prints after its URL.
+    pub fn with_output(mut command: Command) -> (Self, impl Iterator<Item = String> + Send) {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let url = lines.find_map(|line| {
             line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
         });
-        // A server that may not print may not serve.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { url: url.expect("the server prints no URL"), child }
+        (Self { url: url.expect("the server prints no URL"), child }, lines)
     }
 }
 
