@@ -524,17 +524,17 @@ impl Lane {
 async fn processes(tree: &Tree, before: &Window, during: &Window, patience: Duration) -> Outcome {
     const NOTICEABLE: f64 = 0.4;
     let until = Instant::now() + patience;
+    let percent = |share: f64| format!("{:.0}%", share * 100.0);
+    let (idle, work) = (percent(before.busy), percent(during.busy));
     let worked = during.busy - before.busy;
     let children = new_children(before, during);
     if worked < NOTICEABLE && children.is_empty() {
-        return Outcome::Unknown(
-            "its processes do not show the work (a tool that only waits): \
-             add a status tool or the probe"
-                .to_owned(),
-        );
+        return Outcome::Unknown(format!(
+            "its processes do not show the work (at work in {idle} of the looks before the call, \
+             {work} during it): add a status tool or the probe"
+        ));
     }
-    let percent = |share: f64| format!("{:.0}%", share * 100.0);
-    let (idle, work) = (percent(before.busy), percent(during.busy));
+    let mut calm = 0;
     loop {
         let now = tree.watch(READING).await;
         let busy = worked >= NOTICEABLE && now.busy - before.busy > worked / 2.0;
@@ -555,7 +555,9 @@ async fn processes(tree: &Tree, before: &Window, during: &Window, patience: Dura
                  {patience:?} after the cancel ({work} during the call, {idle} before it)"
             ));
         }
-        if !busy && left == 0 {
+        calm = if busy || left > 0 { 0 } else { calm + 1 };
+        // Twice: work may pause for a moment.
+        if calm == 2 {
             let gone = match children.len() {
                 0 => String::new(),
                 n => format!("{n} child processes gone, "),

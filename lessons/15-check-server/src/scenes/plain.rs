@@ -16,14 +16,20 @@ const NATURAL_END: Duration = Duration::from_secs(12);
 pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     let has_session = lane.wire.is_http() && lane.wire.revision == Revision::Handshake;
     let get = if has_session { open_get(lane).await } else { None };
-    let before = watch(lane).await;
+    let before = match &lane.tree {
+        Some(tree) => Some(tree.rest(READING).await),
+        None => None,
+    };
     let call = lane.start().await?;
 
     if let Err(error) = lane.wire.fence().await {
         return blocked(lane, &call, &format!("{error:#}")).await;
     }
     lane.judge(16, Pass, "another request was answered while the tool ran");
-    let during = watch(lane).await;
+    let during = match &lane.tree {
+        Some(tree) => Some(tree.watch(READING).await),
+        None => None,
+    };
     learn_interval(lane, &call).await;
 
     lane.still_runs(&call)?;
@@ -44,7 +50,7 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     let told =
         if lane.wire.cancels_by_closing() { false } else { what_came(lane, &call, mark, fenced) };
     if has_session {
-        exchanges(lane, &call, mark, get).await;
+        exchanges(lane, &call, mark).await;
     }
 
     // The work itself.
@@ -73,6 +79,10 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     own_word(lane, &outcome);
     the_reason(lane, &call, &reason).await;
     held(lane, busy);
+    if has_session {
+        // Last, for what comes there may come late.
+        strays(lane, &call, mark, get);
+    }
     Ok(())
 }
 
@@ -90,13 +100,6 @@ async fn serves_on(lane: &mut Lane, served: anyhow::Result<()>) {
             }
             Err(error) => lane.judge(5, Fail, format!("a later call was not served: {error:#}")),
         }
-    }
-}
-
-async fn watch(lane: &Lane) -> Option<Window> {
-    match &lane.tree {
-        Some(tree) => Some(tree.watch(READING).await),
-        None => None,
     }
 }
 
@@ -198,7 +201,7 @@ fn has_ended(lane: &Lane, call: &Call, mark: usize) -> bool {
 }
 
 /// HTTP 2025-11-25: what each exchange carried.
-async fn exchanges(lane: &mut Lane, call: &Call, mark: usize, get: Option<u32>) {
+async fn exchanges(lane: &mut Lane, call: &Call, mark: usize) {
     // 26: the exchange of the cancel itself.
     let is_cancel = |frame: &Frame| match &frame.event {
         Event::Sent(message) if message["method"] == "notifications/cancelled" => {
@@ -246,22 +249,6 @@ async fn exchanges(lane: &mut Lane, call: &Call, mark: usize, get: Option<u32>) 
         }
         (false, _) => lane.judge(27, Warn, "it stays open: a caller who waits waits for ever"),
     }
-    // 31: the session's stream.
-    match get {
-        None => lane.judge(31, NotApplicable, "the server offers no GET stream"),
-        Some(get) => {
-            let strays = lane.wire.log.all(mark, |frame| {
-                let ours =
-                    is_progress(frame, &call.token) || frame.answer_to(&call.request.id).is_some();
-                (frame.exchange == get && ours).then_some(())
-            });
-            match strays.len() {
-                0 => lane.judge(31, Pass, "nothing came there"),
-                n => lane.judge(31, Fail, format!("{n} messages of the cancelled call came there")),
-            }
-            lane.wire.close(get);
-        }
-    }
     // 32: without a session only luck brings a cancel to its call.
     if lane.wire.session().is_some() {
         lane.judge(32, NotApplicable, "the server has sessions");
@@ -276,6 +263,25 @@ async fn exchanges(lane: &mut Lane, call: &Call, mark: usize, get: Option<u32>) 
                 );
             }
             Outcome::Unknown(why) => lane.judge(32, NotObservable, why),
+        }
+    }
+}
+
+/// 31: what came on the session's own stream.
+fn strays(lane: &mut Lane, call: &Call, mark: usize, get: Option<u32>) {
+    match get {
+        None => lane.judge(31, NotApplicable, "the server offers no GET stream"),
+        Some(get) => {
+            let strays = lane.wire.log.all(mark, |frame| {
+                let ours =
+                    is_progress(frame, &call.token) || frame.answer_to(&call.request.id).is_some();
+                (frame.exchange == get && ours).then_some(())
+            });
+            match strays.len() {
+                0 => lane.judge(31, Pass, "nothing came there"),
+                n => lane.judge(31, Fail, format!("{n} messages of the cancelled call came there")),
+            }
+            lane.wire.close(get);
         }
     }
 }

@@ -84,7 +84,9 @@ impl Wire {
                 To::Stdio(Mutex::new(process), id)
             }
         };
-        let ids = AtomicI64::new(1000);
+        // Each connection has a range of its own: a server lists the calls of all together.
+        let range = uuid::Uuid::new_v4().as_u128() % 100_000;
+        let ids = AtomicI64::new(i64::try_from(range)? * 10_000 + 1);
         let mut wire = Self { log, revision, ids, to, manners: None };
         let hello = wire.hello().await?;
         let wire = Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
