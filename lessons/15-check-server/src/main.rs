@@ -13,6 +13,7 @@ mod scenes;
 mod target;
 mod tree;
 mod wire;
+mod work;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,7 +52,7 @@ enum Sub {
 
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// The server's URL, for example <http://localhost:8000/mcp>
+    /// The server's URL, with its path
     url: Option<String>,
     /// The slow tool to call and cancel; it should work for ten seconds
     #[arg(long, value_name = "NAME")]
@@ -90,7 +91,7 @@ struct Output {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-    /// Write the report as `JUnit` XML into this file
+    /// Write the report as XML that CI systems read into this file
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// Show every message behind the verdicts on this behaviour

@@ -20,7 +20,8 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::sleep;
 
 use super::calls::{Outlet, Over};
-use super::{Flaw, Origin, Practice};
+use super::flaw::Flaw;
+use super::{Origin, Practice};
 use crate::wire::Revision;
 
 pub async fn serve(practice: Arc<Practice>, addr: SocketAddr) -> anyhow::Result<()> {

@@ -4,7 +4,8 @@ use std::sync::{MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::{Flaw, Practice};
+use super::Practice;
+use super::flaw::Flaw;
 
 pub const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 

@@ -250,7 +250,7 @@ pub async fn duplicate(lane: &mut Lane) -> anyhow::Result<()> {
                 13,
                 Remark,
                 match outcome {
-                    crate::lane::Outcome::RunsOn(_) => {
+                    crate::work::Outcome::RunsOn(_) => {
                         "both calls ran; one cancel reached the second only, and the first runs on"
                     }
                     _ => "both calls were accepted, and the server lives",

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use crate::finding::Verdict::{Fail, NotApplicable, NotObservable, Pass, Remark, Warn};
-use crate::lane::{Call, Lane, Outcome, READING, SETTLE, STOP, is_progress, new_children, plain};
+use crate::lane::{Call, Lane, READING, SETTLE, is_progress, plain};
 use crate::tree::{self, Window};
 use crate::wire::log::{Event, Frame};
 use crate::wire::{ANSWER, Revision};
+use crate::work::{Outcome, STOP, new_children};
 
 /// A tool of ten seconds has ended by now, whether it was cancelled or not.
 const NATURAL_END: Duration = Duration::from_secs(12);

@@ -6,9 +6,10 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::finding::Verdict::{Fail, NotApplicable, NotObservable, Pass, Warn};
-use crate::lane::{Call, Lane, SETTLE, STOP, is_progress};
+use crate::lane::{Call, Lane, SETTLE, is_progress};
 use crate::wire::log::Event;
 use crate::wire::{ANSWER, cancelled};
+use crate::work::STOP;
 
 /// 24: the whole session is ended.
 pub async fn delete(lane: &mut Lane) -> anyhow::Result<()> {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::finding::Verdict::{NotApplicable, NotObservable, Pass};
-use crate::lane::{Lane, STOP};
+use crate::lane::Lane;
 use crate::target::Source;
+use crate::work::STOP;
 
 /// 34: the client is gone before it has heard anything.
 pub async fn at_once(lane: &mut Lane) -> anyhow::Result<()> {

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::finding::Verdict::{Fail, NotApplicable, Pass};
-use crate::lane::{Lane, STOP, plain};
+use crate::lane::{Lane, plain};
 use crate::wire::{ANSWER, cancelled};
+use crate::work::STOP;
 
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 const META: &str = "io.modelcontextprotocol/clientCapabilities";
