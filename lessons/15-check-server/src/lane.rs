@@ -17,8 +17,10 @@ use crate::work::Outcome;
 
 /// How long a sign of life may take.
 const SIGN: Duration = Duration::from_secs(5);
-/// A tool that gives no sign is taken to be at work after this time.
+/// A tool that gives no sign is taken to be at work after this time. The first call has longer:
+/// it tells whether the tool reports progress at all.
 const AT_WORK: Duration = Duration::from_millis(700);
+const FIRST_SIGN: Duration = Duration::from_millis(2500);
 /// How long the processes are watched for one reading.
 pub const READING: Duration = Duration::from_millis(400);
 /// What was under way when the fence was answered has come by now.
@@ -211,7 +213,7 @@ impl Lane {
                 }))
             })
         };
-        let first = sign(AT_WORK).await;
+        let first = sign(if self.silent { AT_WORK } else { FIRST_SIGN }).await;
         if first.is_none() && self.interval.is_some() {
             // Its sisters reported progress. One that does not has not been started.
             match sign(SIGN).await {

@@ -9,8 +9,10 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
 use support::{Practice, Report, check};
 
+const REVISIONS: [&str; 2] = ["2025-11-25", "2026-07-28"];
 const LESSON_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../01-basic-cancel/tests");
 
 #[test]
@@ -56,13 +58,13 @@ fn python_2_http() {
 #[test]
 #[ignore = "needs node and the TypeScript SDKs, see .ci/run"]
 fn typescript_1() {
-    the_page_shows("TypeScript SDK 1.32.2, the probe", &on_stdio(&node_probe("typescript_1.mjs")));
+    the_page_shows("TypeScript SDK 1.32.2, the probe", &on_stdio(&node("probes/typescript_1.mjs")));
 }
 
 #[test]
 #[ignore = "needs node and the TypeScript SDKs, see .ci/run"]
 fn typescript_2() {
-    the_page_shows("TypeScript SDK 2.4.0, the probe", &on_stdio(&node_probe("typescript_2.mjs")));
+    the_page_shows("TypeScript SDK 2.4.0, the probe", &on_stdio(&node("probes/typescript_2.mjs")));
 }
 
 #[test]
@@ -84,6 +86,36 @@ fn everything() {
     let mut server = Command::new("node");
     server.arg(package.join("dist/index.js"));
     the_page_shows("server-everything 2026.8.31", &on_stdio(&server));
+}
+
+#[test]
+#[ignore = "needs the Python SDK 1.x: PYTHON_MCP_1, see .ci/run"]
+fn python_1_as_client() {
+    let client = python("1", "tests/clients/client_1.py");
+    the_page_shows("Python SDK 1.30.0, as client", &[judged(client, "2025-11-25")]);
+}
+
+#[test]
+#[ignore = "needs the Python SDK 2.x: PYTHON_MCP_2, see .ci/run"]
+fn python_2_as_client() {
+    let client = || python("2", "tests/clients/client_2.py");
+    let seen = REVISIONS.map(|revision| judged(client(), revision));
+    the_page_shows("Python SDK 2.3.0, as client", &seen);
+}
+
+#[test]
+#[ignore = "needs node and the TypeScript SDKs, see .ci/run"]
+fn typescript_1_as_client() {
+    let client = node("tests/clients/client_1.mjs");
+    the_page_shows("TypeScript SDK 1.32.2, as client", &[judged(client, "2025-11-25")]);
+}
+
+#[test]
+#[ignore = "needs node and the TypeScript SDKs, see .ci/run"]
+fn typescript_2_as_client() {
+    let client = || node("tests/clients/client_2.mjs");
+    let seen = REVISIONS.map(|revision| judged(client(), revision));
+    the_page_shows("TypeScript SDK 2.4.0, as client", &seen);
 }
 
 /// The page has no row that no test makes, and every file that it names exists.
@@ -110,17 +142,18 @@ fn python(major: &str, script: &str) -> Command {
     command
 }
 
-/// The probe next to the packages that it imports.
-fn node_probe(script: &str) -> Command {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(script);
-    let _ = std::fs::remove_dir_all(&folder);
+/// The script next to the packages that it imports.
+fn node(script: &str) -> Command {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+    let name = script.file_name().unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(script.file_stem().unwrap());
     std::fs::create_dir_all(&folder).unwrap();
     let packages = Path::new(LESSON_1).join("typescript/node_modules").canonicalize().unwrap();
-    std::os::unix::fs::symlink(packages, folder.join("node_modules")).unwrap();
-    let probe = Path::new(env!("CARGO_MANIFEST_DIR")).join("probes").join(script);
-    std::fs::copy(probe, folder.join(script)).unwrap();
+    // The link may be there from the last run.
+    let _ = std::os::unix::fs::symlink(packages, folder.join("node_modules"));
+    std::fs::copy(&script, folder.join(name)).unwrap();
     let mut command = Command::new("node");
-    command.arg(folder.join(script));
+    command.arg(folder.join(name));
     command
 }
 
@@ -133,20 +166,49 @@ fn csv_files() -> PathBuf {
     folder
 }
 
-fn on_stdio(server: &Command) -> Report {
+fn on_stdio(server: &Command) -> Vec<String> {
     let mut checker = check();
     checker.args(["--json", "--limit", "120", "--"]);
     checker.arg(server.get_program()).args(server.get_args());
-    Report::of(&mut checker)
+    rows(&Report::of(&mut checker).json)
 }
 
-fn on_http(server: Command) -> Report {
+fn on_http(server: Command) -> Vec<String> {
     let server = Practice::at_a_url(server);
-    // Lesson 1's servers in other languages do ten steps of 100 ms: here they need more.
+    // Lesson 1's servers in other languages do ten steps a second.
     let arguments = r#"{"filename":"large_dataset.csv","processing_time":100}"#;
     let mut checker = check();
     checker.args(["--json", "--limit", "120", "--tool", "process_large_file", "--args", arguments]);
-    Report::of(checker.arg(&server.url))
+    rows(&Report::of(checker.arg(&server.url)).json)
+}
+
+/// What the judge says of a client, on HTTP.
+fn judged(mut client: Command, revision: &str) -> String {
+    let mut judge = check();
+    judge.args(["client", "--http", "127.0.0.1:0", "--json"]);
+    let (judge, mut lines) = Practice::with_output(judge);
+    let ran = client.args([&judge.url, revision]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let report = lines.find(|line| line.starts_with('{')).expect("the judge gives no report");
+    rows(&serde_json::from_str(&report).unwrap()).remove(0)
+}
+
+/// One row a lane, but for the name: the numbers of each verdict.
+fn rows(report: &Value) -> Vec<String> {
+    let lanes = report["subject"].get("lanes").and_then(Value::as_array).cloned();
+    let lanes = lanes.unwrap_or_else(|| vec![report["subject"]["client"].clone()]);
+    let findings = report["findings"].as_array().unwrap();
+    let row = |lane: &Value| {
+        let numbers = |verdict: &str| {
+            let found =
+                findings.iter().filter(|one| one["lane"] == *lane && one["verdict"] == verdict);
+            found.map(|one| one["number"].to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let [fail, warn, remark, dark] = ["fail", "warn", "remark", "not observable"].map(numbers);
+        let lane = lane.as_str().unwrap();
+        format!("{lane} | {fail} | {warn} | {remark} | {dark} |")
+    };
+    lanes.iter().map(row).collect()
 }
 
 fn page() -> String {
@@ -160,23 +222,11 @@ fn rows_of_the_page() -> Vec<String> {
     table.lines().filter(|line| line.starts_with("| ")).skip(1).map(str::to_owned).collect()
 }
 
-/// One row a lane: the numbers of each verdict.
-fn the_page_shows(server: &str, report: &Report) {
-    let lanes = report.json["subject"]["lanes"].as_array().unwrap();
-    let rows = lanes.iter().map(|lane| {
-        let numbers = |verdict: &str| {
-            let found =
-                report.findings().filter(|one| one["lane"] == *lane && one["verdict"] == verdict);
-            found.map(|one| one["number"].to_string()).collect::<Vec<_>>().join(" ")
-        };
-        let [fail, warn, remark, dark] = ["fail", "warn", "remark", "not observable"].map(numbers);
-        let lane = lane.as_str().unwrap();
-        format!("| {server} | {lane} | {fail} | {warn} | {remark} | {dark} |")
-    });
-    let seen = rows.collect::<Vec<_>>().join("\n");
-    let shown = rows_of_the_page();
-    let shown: Vec<_> =
-        shown.into_iter().filter(|row| row.starts_with(&format!("| {server} |"))).collect();
+fn the_page_shows(name: &str, rows: &[String]) {
+    let seen = rows.iter().map(|row| format!("| {name} | {row}"));
+    let seen = seen.collect::<Vec<_>>().join("\n");
+    let mut shown = rows_of_the_page();
+    shown.retain(|row| row.starts_with(&format!("| {name} |")));
     let shown = shown.join("\n");
     assert!(shown == seen, "the page shows\n{shown}\nbut what happens is\n{seen}");
 }

@@ -171,7 +171,7 @@ fn a_healthy_server_is_not_accused() {
 }
 
 #[test]
-#[ignore = "needs two minutes, see .ci/run"]
+#[ignore = "takes some minutes, see .ci/run"]
 fn a_healthy_server_is_not_accused_in_twenty_rounds() {
     rounds(20);
 }

@@ -27,7 +27,7 @@ pub async fn serve(stage: Arc<Stage>, addr: SocketAddr) -> anyhow::Result<()> {
             () = over.cancelled() => {}
             _ = tokio::signal::ctrl_c() => over.cancel(),
         }
-        // The answer to `report` is on its way.
+        // The answer to `report` has to be written.
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     };
     let app = Router::new().route("/mcp", post(answer).delete(gone)).with_state(stage);

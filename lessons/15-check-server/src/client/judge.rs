@@ -30,7 +30,7 @@ pub fn judge(stage: &Stage) -> Vec<Finding> {
         (51, timed_out(&seen, by_closing)),
         (52, initialize(&seen, stage.revision())),
         (53, finished(&seen)),
-        (54, unknown(&seen)),
+        (54, if by_closing { not_here() } else { unknown(&seen) }),
         (55, if by_closing { not_here() } else { late(&seen) }),
         (56, free(&seen)),
         (57, if by_closing { closed(&seen, "cancel_me") } else { elsewhere() }),
@@ -49,7 +49,7 @@ pub fn judge(stage: &Stage) -> Vec<Finding> {
 type Judged = (Verdict, String);
 
 fn not_here() -> Judged {
-    (NotApplicable, "here a closed stream is the cancel, see 57".to_owned())
+    (NotApplicable, "here a closed stream is the cancel: see 57".to_owned())
 }
 
 fn elsewhere() -> Judged {

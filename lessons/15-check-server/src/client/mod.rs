@@ -201,11 +201,9 @@ impl Stage {
             ("tools/list", _) => json!({ "tools": tools(), "ttlMs": 0, "cacheScope": "public" }),
             ("tools/call", "answer") => text("at once"),
             ("tools/call", "report") => {
-                let found = judge::judge(self);
-                if params["arguments"]["go_on"] != true {
-                    self.over.cancel();
-                }
-                text(&report::table(&found))
+                let go_on = params["arguments"]["go_on"] == true;
+                tokio::spawn(self.clone().report(who.to_owned(), id, go_on, out.clone()));
+                return;
             }
             ("tools/call", "cancel_me" | "time_out" | "answer_late") => {
                 let token = params["_meta"]["progressToken"].clone();
@@ -240,6 +238,23 @@ impl Stage {
         let answer = json!({ "jsonrpc": "2.0", "id": id, "result": result });
         self.log.push(0, Event::Sent(answer.clone()));
         let _ = out.send(answer);
+    }
+
+    /// Answers with the report, and ends the check if that is wanted.
+    async fn report(
+        self: Arc<Self>,
+        who: String,
+        id: Value,
+        go_on: bool,
+        out: UnboundedSender<Value>,
+    ) {
+        // On HTTP messages overtake each other: a cancel may still be on its way.
+        sleep(Duration::from_millis(500)).await;
+        let table = report::table(&judge::judge(&self));
+        self.answer(&who, &id, text(&table), &out);
+        if !go_on {
+            self.over.cancel();
+        }
     }
 
     /// A call that does not end by itself.

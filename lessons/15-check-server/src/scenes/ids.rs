@@ -268,6 +268,11 @@ pub async fn places(lane: &mut Lane) -> anyhow::Result<()> {
         lane.judge(18, NotApplicable, "not asked for (--places 0)");
         return Ok(());
     }
+    if lane.deaf {
+        // Calls that nobody can stop would pile up. Asked for alone, they may.
+        lane.judge(18, NotObservable, "no cancel stops this server's work, see 1; try --only 18");
+        return Ok(());
+    }
     let first = lane.start().await?;
     if first.has_progress && lane.interval.is_none() {
         lane.interval = Some(Duration::from_millis(1100));

@@ -137,10 +137,11 @@ pub async fn play(mut lane: Lane, progress: impl Fn(&str)) -> anyhow::Result<Vec
     for scene in SCENES {
         if wanted(&scene, &lane) {
             progress(&format!("{}: {scene:?}", lane.name));
-            if scene != Scene::Plain {
-                lane.reopen().await?;
+            let ready = if scene == Scene::Plain { Ok(()) } else { lane.reopen().await };
+            match ready {
+                Ok(()) => act(scene, &mut lane).await?,
+                Err(error) => leave_out(scene, &mut lane, &error),
             }
-            act(scene, &mut lane).await?;
         }
         if scene == Scene::Plain {
             streams::only_one(&mut lane);
@@ -149,10 +150,13 @@ pub async fn play(mut lane: Lane, progress: impl Fn(&str)) -> anyhow::Result<Vec
             for ending in ENDINGS.into_iter().filter(|ending| wanted(ending, &lane)) {
                 let fork = lane.fork();
                 endings.spawn(async move {
-                    let mut fork = fork.await?;
-                    act(ending, &mut fork).await?;
-                    fork.wire.kill().await;
-                    anyhow::Ok(fork.findings)
+                    let played = async {
+                        let mut fork = fork.await?;
+                        act(ending, &mut fork).await?;
+                        fork.wire.kill().await;
+                        anyhow::Ok(fork.findings)
+                    };
+                    (ending, played.await)
                 });
             }
             if lane.blocked {
@@ -163,8 +167,11 @@ pub async fn play(mut lane: Lane, progress: impl Fn(&str)) -> anyhow::Result<Vec
     if lane.wire.revision == Revision::Stateless {
         lane.judge(41, Verdict::Pass, "it sent no cancel for a request of ours");
     }
-    while let Some(findings) = endings.join_next().await {
-        lane.findings.extend(findings??);
+    while let Some(played) = endings.join_next().await {
+        match played? {
+            (_, Ok(findings)) => lane.findings.extend(findings),
+            (ending, Err(error)) => leave_out(ending, &mut lane, &error),
+        }
     }
     if lane.blocked {
         let all: Vec<u32> = SCENES.iter().flat_map(|scene| scene.numbers(&lane)).copied().collect();
@@ -178,6 +185,13 @@ pub async fn play(mut lane: Lane, progress: impl Fn(&str)) -> anyhow::Result<Vec
     }
     lane.wire.kill().await;
     Ok(lane.findings)
+}
+
+/// A scene for which the server could not be reached once more.
+fn leave_out(scene: Scene, lane: &mut Lane, why: &anyhow::Error) {
+    for number in scene.numbers(lane) {
+        lane.judge(*number, Verdict::NotObservable, format!("the check broke off: {why:#}"));
+    }
 }
 
 /// Plays one scene. One that breaks off is a finding too.
