@@ -33,13 +33,21 @@ fn accused(report: &Report) -> Vec<String> {
     bad.filter(|one| one["number"] != 21).map(ToString::to_string).collect()
 }
 
+/// A hundred steps of 200 ms: they last, even on a busy machine.
+const LONG: [&str; 4] = [
+    "--tool",
+    "process_large_file",
+    "--args",
+    r#"{"filename":"large_dataset.csv","processing_time":100}"#,
+];
+
 const BAD: [&str; 2] = ["fail", "warn"];
 
 #[test]
 fn the_lessons_server_is_not_accused_on_http() {
     let server = serve(&[]);
     let mut checker = check();
-    checker.args([&server.url, "--json", "--limit", "120"]);
+    checker.args([&server.url, "--json", "--limit", "120"]).args(LONG);
     let report = Report::of(&mut checker);
     assert_eq!(accused(&report), [""; 0]);
     assert_eq!(report.code, Some(0));
@@ -50,7 +58,7 @@ fn the_lessons_server_is_not_accused_on_http() {
 #[test]
 fn the_lessons_server_is_not_accused_on_stdio() {
     let mut checker = check();
-    checker.args(["--json", "--limit", "120", "--"]).arg(basic_cancel());
+    checker.args(["--json", "--limit", "120"]).args(LONG).arg("--").arg(basic_cancel());
     checker.args(["serve", "--transport", "stdio", "--tick", "200ms"]);
     let report = Report::of(&mut checker);
     assert_eq!(accused(&report), [""; 0]);
@@ -63,7 +71,7 @@ fn the_lessons_wrong_servers_are_caught() {
     let caught = |&(flaw, number): &(&str, u32)| {
         let mut checker = check();
         checker.args(["--json", "--limit", "120", "--protocol", "2025-11-25"]);
-        checker.args(["--only", &number.to_string()]);
+        checker.args(["--only", &number.to_string()]).args(LONG);
         // These two flaws are HTTP's.
         let server = (flaw == "hasty" || flaw == "chatty").then(|| serve(&["--wrong", flaw]));
         match &server {
