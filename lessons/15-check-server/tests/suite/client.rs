@@ -1,14 +1,12 @@
 //! The judge of clients: a well-behaved one passes, and each flaw is caught by its number.
 
-mod support;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{Practice, check};
 use serde_json::{Value, json};
-use support::{Practice, check};
 
 /// What a client does next.
 #[derive(Debug, Clone)]

@@ -1,11 +1,9 @@
 //! What the README shows is what the program prints, but for numbers that differ in each run.
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
-use support::BINARY;
+use crate::support::BINARY;
 
 fn readme() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()

@@ -2,15 +2,11 @@
 //!
 //! docs/src/check-server.md has a row for each, and explains it. Each test here makes its rows
 //! anew. `.ci/run` installs what they need.
-#![cfg(target_os = "linux")]
-
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::{Practice, Report, check};
 use serde_json::Value;
-use support::{Practice, Report, check};
 
 const REVISIONS: [&str; 2] = ["2025-11-25", "2026-07-28"];
 const LESSON_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../01-basic-cancel/tests");
@@ -19,7 +15,7 @@ const LESSON_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../01-basic-cancel/
 fn rmcp() {
     let build = ["build", "--quiet", "--package", "check-server", "--example", "probe"];
     assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success());
-    let probe = Path::new(support::BINARY).with_file_name("examples").join("probe");
+    let probe = Path::new(crate::support::BINARY).with_file_name("examples").join("probe");
     the_page_shows("rmcp 3.9.0, the probe", &on_stdio(&Command::new(probe)));
 }
 

@@ -1,11 +1,9 @@
 //! The program as its users meet it: real servers, wrong input, reports for machines.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{BINARY, Practice, Report, check};
+use crate::support::{BINARY, Practice, Report, check};
 
 /// The lessons' own server, built if need be.
 fn basic_cancel() -> PathBuf {
