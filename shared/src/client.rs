@@ -29,8 +29,8 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a cancelled call may take to stop.
 pub const PROMPT: Duration = Duration::from_secs(1);
-/// The pause between two questions to a server.
-const ASK_EVERY: Duration = Duration::from_millis(2);
+/// The first pause between two questions to a server, and the longest.
+const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(100)];
 
 /// A connected client. Derefs to rmcp's [`RunningService`], so a lesson calls rmcp itself.
 #[derive(Debug)]
@@ -219,12 +219,14 @@ impl Client {
     /// Returns its last word on the call.
     pub async fn ask_until_ended(&self, call: u64) -> anyhow::Result<CallRecord> {
         let deadline = Instant::now() + PATIENCE;
+        let [mut pause, longest] = ASK_AGAIN;
         loop {
             let record = self.ask(call).await?;
             if record.state != State::Running || Instant::now() >= deadline {
                 return Ok(record);
             }
-            sleep(ASK_EVERY).await;
+            sleep(pause).await;
+            pause = longest.min(pause * 2);
         }
     }
 
@@ -232,13 +234,15 @@ impl Client {
     /// Returns its last list.
     pub async fn ask_until_all_ended(&self) -> anyhow::Result<Vec<CallRecord>> {
         let deadline = Instant::now() + PATIENCE;
+        let [mut pause, longest] = ASK_AGAIN;
         loop {
             let calls = self.list_calls().await?;
             let running = calls.iter().any(|call| call.state == State::Running);
             if !running || Instant::now() >= deadline {
                 return Ok(calls);
             }
-            sleep(ASK_EVERY).await;
+            sleep(pause).await;
+            pause = longest.min(pause * 2);
         }
     }
 
