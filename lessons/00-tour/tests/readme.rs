@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use course::lesson::Lesson;
 
 /// All lessons. The tour itself knows only those that it plays.
-const LESSONS: [Lesson; 9] = [
+const LESSONS: [Lesson; 11] = [
     basic_cancel::LESSON,
     late_cancel::LESSON,
     concurrent_cancel::LESSON,
     cleanup::LESSON,
     cooperative::LESSON,
+    subprocess::LESSON,
     timeouts::LESSON,
+    vanished::LESSON,
     tasks::LESSON,
     on_the_wire::LESSON,
     propagate::LESSON,

@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use hosting::between::Between;
+use hosting::layer::Server;
+use hosting::{Door, Site};
 use reqwest::Url;
 use reqwest::redirect::Policy;
 use rmcp::handler::server::wrapper::Parameters;
@@ -20,9 +23,7 @@ use rmcp::{RoleServer, schemars, tool, tool_router};
 use rusqlite::{Connection, ErrorCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::between::Between;
-use shared::hosting::{self, Door, Site, Stop};
-use shared::layer::Server;
+use shared::stop::Stop;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -95,7 +96,7 @@ struct Database {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct Rows {
     /// How many rows.
-    #[schemars(range(min = 1), extend("format" = null))]
+    #[schemars(range(min = 1))]
     rows: u32,
 }
 

@@ -18,9 +18,9 @@ use chrono::Utc;
 use course::lesson::{Lesson, Protocol, Transport};
 use course::narrate::outcome;
 use course::stage::Stage;
+use hosting::layer::Server;
 use serde_json::{Value, json};
 use shared::calls::State;
-use shared::layer::Server;
 use tokio_util::sync::CancellationToken;
 
 use agent::{Outcome, Step};

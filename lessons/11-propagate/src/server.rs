@@ -44,7 +44,7 @@ struct DatabaseProcess {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct Research {
     /// How many rows to read in the database.
-    #[schemars(range(min = 1), extend("format" = null))]
+    #[schemars(range(min = 1))]
     rows: u32,
     /// What to fetch meanwhile.
     url: String,
@@ -53,7 +53,7 @@ struct Research {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct Publish {
     /// How many rows to publish.
-    #[schemars(range(min = 1), extend("format" = null))]
+    #[schemars(range(min = 1))]
     rows: u32,
 }
 
