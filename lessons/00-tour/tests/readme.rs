@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use course::lesson::Lesson;
 
 /// All lessons. The tour itself knows only those that it plays.
-const LESSONS: [Lesson; 10] = [
+const LESSONS: [Lesson; 11] = [
     basic_cancel::LESSON,
     late_cancel::LESSON,
     concurrent_cancel::LESSON,
@@ -17,6 +17,7 @@ const LESSONS: [Lesson; 10] = [
     vanished::LESSON,
     tasks::LESSON,
     on_the_wire::LESSON,
+    propagate::LESSON,
 ];
 
 fn root() -> PathBuf {

@@ -1,10 +1,13 @@
 //! What happens around every tool call, so that no tool has to think of it.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+use axum::http::request::Parts;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rmcp::model::{
@@ -24,8 +27,29 @@ use shared::stop::Stop;
 
 /// How long a caller waits for a tool that cleans up while the server stops.
 const GRACE: Duration = Duration::from_secs(1);
-/// How many calls may run at once. rmcp itself sets no bound.
-pub const MAX_CALLS: usize = 10_000;
+/// When a caller that was refused may try again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How much a server takes on. rmcp itself bounds neither calls nor sessions, and waits for ever
+/// for the rest of a body.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How many calls may run at once.
+    pub calls: usize,
+    /// How many of them may belong to one session (HTTP 2025-11-25).
+    pub calls_per_session: usize,
+    /// How many sessions may be open at once (HTTP 2025-11-25).
+    pub sessions: usize,
+    /// How long the body of a request may take to arrive (HTTP).
+    pub body: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let body = Duration::from_secs(10);
+        Self { calls: 10_000, calls_per_session: 1000, sessions: 1000, body }
+    }
+}
 
 /// Answers every call: when the tool is unknown, when it panics (rmcp would leave the caller
 /// waiting), when too many calls run, and when the server stops under it. It logs each call's
@@ -33,18 +57,39 @@ pub const MAX_CALLS: usize = 10_000;
 #[derive(Debug)]
 pub struct Guard {
     stop: Stop,
+    limits: Limits,
     calls: Arc<Semaphore>,
+    per_session: PerSession,
+}
+
+/// How many calls each session runs.
+type PerSession = Arc<Mutex<HashMap<HeaderValue, usize>>>;
+
+/// A call's place among those of its session.
+struct Place(PerSession, HeaderValue);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = running.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                running.remove(&self.1);
+            }
+        }
+    }
 }
 
 impl Guard {
     /// Guards a server until it is told to stop.
     pub fn new(stop: Stop) -> Self {
-        Self::with_limit(stop, MAX_CALLS)
+        Self::with_limits(stop, Limits::default())
     }
 
-    /// The same, with a limit of the caller's choice on how many calls run at once.
-    pub fn with_limit(stop: Stop, calls: usize) -> Self {
-        Self { stop, calls: Arc::new(Semaphore::new(calls)) }
+    /// The same, with limits of the caller's choice.
+    pub fn with_limits(stop: Stop, limits: Limits) -> Self {
+        let calls = Arc::new(Semaphore::new(limits.calls));
+        Self { stop, limits, calls, per_session: PerSession::default() }
     }
 }
 
@@ -96,9 +141,10 @@ impl Guard {
             let message = format!("unknown tool {name:?}; this server has: {}", known.join(", "));
             return Err(ErrorData::invalid_params(message, None));
         }
+        // The session's own limit first: a session that is full takes no room from the others.
+        let place = self.place_in_session(&ctx)?;
         let Ok(permit) = Arc::clone(&self.calls).try_acquire_owned() else {
-            let message = "too many calls are running; try again when some of them have ended";
-            return Err(ErrorData::internal_error(message, None));
+            return Err(busy("this server runs", self.limits.calls));
         };
         // A child of rmcp's token: it fires when the client cancels, and can be fired
         // for this call alone when the server stops.
@@ -113,7 +159,7 @@ impl Guard {
             async move {
                 let answer = AssertUnwindSafe(next.call_tool(request, ctx)).catch_unwind().await;
                 log_end(&note, matches!(answer, Ok(Ok(_))));
-                drop((running, permit));
+                drop((running, permit, place));
                 answer
             }
             .instrument(span)
@@ -147,6 +193,35 @@ impl Guard {
             Err(ErrorData::internal_error(format!("the tool {name} panicked"), None))
         })
     }
+}
+
+impl Guard {
+    /// Counts a call among those of its session, if it has one.
+    fn place_in_session(
+        &self,
+        ctx: &RequestContext<RoleServer>,
+    ) -> Result<Option<Place>, ErrorData> {
+        let head = ctx.extensions.get::<Parts>();
+        let Some(id) = head.and_then(|head| head.headers.get("mcp-session-id")) else {
+            return Ok(None);
+        };
+        let mut running = self.per_session.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = running.entry(id.clone()).or_default();
+        if *count >= self.limits.calls_per_session {
+            return Err(busy("this session runs", self.limits.calls_per_session));
+        }
+        *count += 1;
+        Ok(Some(Place(self.per_session.clone(), id.clone())))
+    }
+}
+
+/// Refuses a call, and says when to try again: for people in words, for programs in the data.
+fn busy(who: &str, limit: usize) -> ErrorData {
+    let seconds = RETRY_AFTER.as_secs();
+    let message = format!(
+        "busy: {who} {limit} calls, as many as it may; cancel some, or try again in {seconds} s"
+    );
+    ErrorData::internal_error(message, Some(serde_json::json!({ "retryAfter": seconds })))
 }
 
 /// The schema without formats that only Rust knows, such as `uint32`. Clients in other languages

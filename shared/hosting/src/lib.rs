@@ -13,12 +13,14 @@ mod sessions;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService, Transport, stdio_pipes};
@@ -31,9 +33,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::between::{Between, Tapped};
 use crate::cancel::CancelAware;
-use crate::guard::Guard;
+use crate::guard::{Guard, Limits};
 use crate::layer::Server;
 use crate::sessions::Sessions;
+
+/// In how many seconds a client that found no room for its session may try again.
+const SESSION_RETRY: &str = "30";
+/// The longest body of a request, in bytes.
+pub const MAX_BODY: usize = 4 << 20;
 
 /// Where a server is to be hosted, and how long.
 pub struct Site {
@@ -56,11 +63,16 @@ pub enum Door {
 
 /// Hosts the server until its site is stopped, or its only client is gone (stdio).
 pub async fn host(server: Server, site: Site) -> anyhow::Result<()> {
+    host_with(server, site, Limits::default()).await
+}
+
+/// The same, with limits of the caller's choice (HTTP; on stdio there is one client).
+pub async fn host_with(server: Server, site: Site, limits: Limits) -> anyhow::Result<()> {
     let Site { door, stop, between } = site;
     match door {
         Door::Http(listener) => {
             let streams = CancellationToken::new();
-            let app = routes(server, &stop, between, streams.clone());
+            let app = routes(server, &stop, between, streams.clone(), limits);
             serve_http(listener, app, stop, streams).await
         }
         Door::Stdio => {
@@ -104,17 +116,28 @@ where
     Ok(())
 }
 
-fn routes(server: Server, stop: &Stop, between: Between, streams: CancellationToken) -> Router {
-    let server = server.with(Guard::new(stop.clone()));
+fn routes(
+    server: Server,
+    stop: &Stop,
+    between: Between,
+    streams: CancellationToken,
+    limits: Limits,
+) -> Router {
+    let server = server.with(Guard::with_limits(stop.clone(), limits));
     let around = between.routes();
     let config = StreamableHttpServerConfig::default()
         .with_cancellation_token(streams)
         // basic/transports: a server MUST check Origin, against DNS rebinding.
         .with_allowed_origins(["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"]);
-    let sessions = Arc::new(Sessions::new(between));
+    let sessions = Arc::new(Sessions::new(between, limits.sessions));
+    let open = Arc::clone(&sessions);
     let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
     let routes = Router::new().route_service("/mcp", mcp.clone()).route_service("/mcp/", mcp);
-    around(routes).layer(from_fn(say_deleted)).fallback(async |uri: Uri| {
+    let body = limits.body;
+    let routes = around(routes)
+        .layer(from_fn(move |request, next| say_full(Arc::clone(&open), request, next)))
+        .layer(from_fn(move |request, next| whole(body, request, next)));
+    routes.layer(from_fn(say_deleted)).fallback(async |uri: Uri| {
         let path = uri.path();
         (StatusCode::NOT_FOUND, format!("nothing at {path}; the MCP endpoint is /mcp\n"))
     })
@@ -129,6 +152,37 @@ async fn say_deleted(request: Request, next: Next) -> Response {
         *response.status_mut() = StatusCode::NO_CONTENT;
     }
     response
+}
+
+/// No room for a further session is 503, with the time after which to try again. rmcp says 500.
+async fn say_full(sessions: Arc<Sessions>, request: Request, next: Next) -> Response {
+    let opens = !request.headers().contains_key("mcp-session-id");
+    let response = next.run(request).await;
+    match sessions.full() {
+        Some(why) if opens && response.status() == StatusCode::INTERNAL_SERVER_ERROR => {
+            let retry = [(header::RETRY_AFTER, SESSION_RETRY)];
+            let why = format!("{why}; try again in {SESSION_RETRY} s\n");
+            (StatusCode::SERVICE_UNAVAILABLE, retry, why).into_response()
+        }
+        _ => response,
+    }
+}
+
+/// Waits for the whole body, but not for ever: a client that sends a byte a minute would hold a
+/// connection and a buffer.
+async fn whole(patience: Duration, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match timeout(patience, to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body))).await,
+        Ok(Err(_)) => {
+            let why = format!("a body may have {MAX_BODY} bytes, and must come whole\n");
+            (StatusCode::PAYLOAD_TOO_LARGE, why).into_response()
+        }
+        Err(_) => {
+            let why = format!("the body did not arrive within {patience:?}\n");
+            (StatusCode::REQUEST_TIMEOUT, why).into_response()
+        }
+    }
 }
 
 async fn serve_http(

@@ -13,6 +13,7 @@ use rmcp::transport::streamable_http_server::session::local::{
 use rmcp::transport::streamable_http_server::session::{
     ServerSseMessage, SessionId, SessionManager,
 };
+use tokio::sync::Semaphore;
 
 use crate::between::{Between, Tapped};
 use crate::cancel::{CancelAware, Hidden, refusal};
@@ -35,11 +36,22 @@ pub(crate) struct Sessions {
     inner: LocalSessionManager,
     open: Mutex<HashMap<SessionId, OpenCalls>>,
     between: Between,
+    limit: usize,
+    /// How many more sessions may be opened.
+    room: Semaphore,
 }
 
 impl Sessions {
-    pub(crate) fn new(between: Between) -> Self {
-        Self { inner: LocalSessionManager::default(), open: Mutex::default(), between }
+    pub(crate) fn new(between: Between, limit: usize) -> Self {
+        let (inner, open) = Default::default();
+        let room = Semaphore::new(limit.min(Semaphore::MAX_PERMITS));
+        Self { inner, open, between, limit, room }
+    }
+
+    /// Why no further session can be opened, if that is so.
+    pub(crate) fn full(&self) -> Option<String> {
+        let full = self.room.available_permits() == 0;
+        full.then(|| format!("busy: {} sessions are open, as many as there may be", self.limit))
     }
 
     /// What is still to say to a client that saw this event last.
@@ -66,7 +78,11 @@ impl SessionManager for Sessions {
     type Transport = CancelAware<Tapped<<LocalSessionManager as SessionManager>::Transport>>;
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
+        let full = || LocalSessionManagerError::SessionNotFound("there is no room for it".into());
+        let room = self.room.try_acquire().map_err(|_| full())?;
         let (id, transport) = self.inner.create_session().await?;
+        // Given back when the session is closed.
+        room.forget();
         let transport = CancelAware::answering(Tapped::new(transport, self.between.connection()));
         self.open().insert(id.clone(), transport.open());
         Ok((id, transport))
@@ -100,7 +116,9 @@ impl SessionManager for Sessions {
     }
 
     async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
-        self.open().remove(id);
+        if self.open().remove(id).is_some() {
+            self.room.add_permits(1);
+        }
         self.inner.close_session(id).await
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use course::lesson::Protocol::{V2025, V2026};
 use hosting::between::Between;
-use hosting::guard::Guard;
+use hosting::guard::{Guard, Limits};
 use hosting::layer::Server;
 use rmcp::ServerHandler;
 use serde_json::{Value, json};
@@ -93,8 +93,9 @@ async fn a_finished_call_is_logged_without_a_cancel() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_call_too_many_is_told_to_come_back() {
+    let limits = Limits { calls: 2, ..Limits::default() };
     let server = Server::new(FileServer::new(setup(10)));
-    let server = server.with(Guard::with_limit(Stop::default(), 2));
+    let server = server.with(Guard::with_limits(Stop::default(), limits));
     let server = Hosted::host(server, Stop::default(), Between::default()).await;
     for protocol in BOTH {
         let client = RawClient::open(&server.url, protocol).await;
@@ -104,7 +105,7 @@ async fn one_call_too_many_is_told_to_come_back() {
         }
         let refused = client.work(3, 1).await.answer().await;
         let message = refused["error"]["message"].as_str().unwrap();
-        assert!(message.contains("try again when some of them have ended"), "{refused}");
+        assert!(message.contains("try again in 1 s"), "{refused}");
         drop(calls);
         if protocol == V2025 {
             client.cancel(1).await;
