@@ -39,8 +39,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::open_calls::OpenCalls;
 use shared::calls::CallNote;
 
-/// How long the calls of a server on stdio may go on when its input has ended.
-pub const LINGER: Duration = Duration::from_secs(5);
+/// How long the calls of a server on stdio may go on when its input has ended. Clients that wait
+/// for a server's end send SIGTERM after two or three seconds: by then it should be gone.
+pub const LINGER: Duration = Duration::from_secs(2);
 
 /// "Request cancelled", a code of the Language Server Protocol. MCP defines none.
 pub const REQUEST_CANCELLED: ErrorCode = ErrorCode(-32800);
