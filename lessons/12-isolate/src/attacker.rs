@@ -27,6 +27,14 @@ pub struct Reply {
     pub answer: Value,
 }
 
+impl Reply {
+    /// A tool has answered, and has not failed.
+    pub fn is_result(&self) -> bool {
+        let result = &self.answer["result"];
+        result.is_object() && result["isError"] != true
+    }
+}
+
 impl Attacker {
     /// A client without a session.
     pub fn new(url: &str, protocol: Protocol) -> Self {
@@ -121,8 +129,7 @@ impl Attacker {
     /// Calls, and expects a result.
     pub async fn is_served(&self, id: impl Into<Value>) -> anyhow::Result<()> {
         let reply = self.post(&self.call(id, 1)).await?;
-        let served = reply.answer.get("result").is_some();
-        ensure!(served, "{} {}", reply.status, reply.answer);
+        ensure!(reply.is_result(), "{} {}", reply.status, reply.answer);
         Ok(())
     }
 

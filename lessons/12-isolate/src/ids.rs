@@ -59,7 +59,7 @@ pub(crate) async fn other_type(scene: &Scene<'_>) -> anyhow::Result<String> {
     let call = attacker.start(&attacker.call(7, 1)).await?;
     attacker.cancel("7").await?;
     let reply = read(call).await?;
-    ensure!(reply.answer.get("result").is_some(), "\"7\" cancelled the call 7: {}", reply.answer);
+    ensure!(reply.is_result(), "\"7\" cancelled the call 7: {}", reply.answer);
     Ok("a cancel of \"7\" is not one of 7".to_owned())
 }
 
