@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use course::lesson::Lesson;
 
 /// All lessons. The tour itself knows only those that it plays.
-const LESSONS: [Lesson; 11] = [
+const LESSONS: [Lesson; 12] = [
     basic_cancel::LESSON,
     late_cancel::LESSON,
     concurrent_cancel::LESSON,
@@ -18,6 +18,7 @@ const LESSONS: [Lesson; 11] = [
     tasks::LESSON,
     on_the_wire::LESSON,
     propagate::LESSON,
+    isolate::LESSON,
 ];
 
 fn root() -> PathBuf {
