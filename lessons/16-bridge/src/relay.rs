@@ -15,6 +15,7 @@ use rmcp::{RoleClient, RoleServer};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::translate::OVERTAKE;
 
@@ -38,8 +39,10 @@ where
 {
     // The calls that wait for an answer, and whether each has been sent.
     let mut open = HashMap::<RequestId, CancellationToken>::new();
-    // Cancels that wait until their calls have been sent, so that none overtakes its call.
+    // Cancels that wait until their calls have been sent, so that none overtakes its call; and
+    // those that are on their way.
     let mut cancels = FuturesUnordered::new();
+    let leaving = TaskTracker::new();
     let (failed, mut failures) = mpsc::unbounded_channel::<(RequestId, ErrorData)>();
     let end = loop {
         tokio::select! {
@@ -74,7 +77,7 @@ where
                     }
                 });
             }
-            Some(cancel) = cancels.next() => start(server.send(cancel).map(drop)),
+            Some(cancel) = cancels.next() => drop(leaving.spawn(server.send(cancel))),
             message = server.receive() => {
                 let Some(message) = message else { break End::Server };
                 let answered = match &message {
@@ -97,8 +100,10 @@ where
     // The host is gone: the last cancels go out before the session ends. The server is gone:
     // everybody who waits is told.
     while let Some(cancel) = cancels.next().await {
-        let _ = server.send(cancel).await;
+        leaving.spawn(server.send(cancel));
     }
+    leaving.close();
+    leaving.wait().await;
     for id in open.into_keys() {
         let error = ErrorData::internal_error("the server behind the bridge is gone", None);
         let _ = host.send(JsonRpcMessage::error(error, Some(id))).await;

@@ -152,7 +152,7 @@ async fn stdio_to_http(
     let (input, output) = stdio_pipes();
     let host = CancelAware::silent(AsyncRwTransport::new_server(input, output)).without_linger();
     hosting::serve_aware(server, host, stop.clone()).await?;
-    close(upstream).await
+    upstream.close().await
 }
 
 async fn relay_to(url: &str, stop: &Stop) -> anyhow::Result<()> {
@@ -197,20 +197,11 @@ async fn http_to_stdio(
             true
         }
     };
-    close(upstream).await?;
+    upstream.close().await?;
     if died {
         bail!("{program} has ended");
     }
     Ok(())
-}
-
-/// Ends the session, or the child process.
-async fn close(upstream: Arc<Upstream>) -> anyhow::Result<()> {
-    match Arc::into_inner(upstream) {
-        Some(upstream) => upstream.close().await,
-        // A call that did not end in time still holds it. The process ends all the same.
-        None => Ok(()),
-    }
 }
 
 fn no_server(url: &str) -> String {

@@ -5,6 +5,7 @@
 //! The id needs no table: the call of [`Translate::pass`] *is* the entry. It holds the host's
 //! request (`ctx`) and the server's (`handle`), and it ends when the call ends.
 
+use std::convert::identity;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ use rmcp::model::{
     GetMeta, GetPromptRequest, GetPromptRequestParams, GetPromptResponse, Implementation,
     ListPromptsRequest, ListPromptsResult, ListResourceTemplatesRequest,
     ListResourceTemplatesResult, ListResourcesRequest, ListResourcesResult, ListToolsRequest,
-    ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ReadResourceRequest,
-    ReadResourceRequestParams, ReadResourceResponse, RequestMetaObject, ServerCapabilities,
-    ServerConfig, ServerResult, Tool,
+    ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, PromptsCapability,
+    ReadResourceRequest, ReadResourceRequestParams, ReadResourceResponse, RequestMetaObject,
+    ResourcesCapability, ServerCapabilities, ServerConfig, ServerResult, Tool, ToolsCapability,
 };
 use rmcp::service::{PeerRequestOptions, RequestContext, ServiceError};
 use rmcp::{RoleServer, ServerHandler};
@@ -28,7 +29,7 @@ use crate::upstream::{Upstream, Wire};
 
 /// How long a cancel waits for its call to be sent. A server that answers without a stream
 /// begins its response with the answer, and a cancel must not wait for that.
-pub(crate) const OVERTAKE: Duration = Duration::from_millis(200);
+pub(crate) const OVERTAKE: Duration = Duration::from_secs(1);
 
 /// The bridge. Clones share the connection to the server.
 #[derive(Clone)]
@@ -156,9 +157,10 @@ impl ServerHandler for Translate {
         let Some(server) = self.upstream.peer().peer_info() else { return ServerConfig::default() };
         let mut can = ServerCapabilities::default();
         can.completions.clone_from(&server.capabilities.completions);
-        can.tools = server.capabilities.tools.as_ref().map(|_| Default::default());
-        can.prompts = server.capabilities.prompts.as_ref().map(|_| Default::default());
-        can.resources = server.capabilities.resources.as_ref().map(|_| Default::default());
+        can.tools = server.capabilities.tools.as_ref().map(|_| ToolsCapability::default());
+        can.prompts = server.capabilities.prompts.as_ref().map(|_| PromptsCapability::default());
+        can.resources =
+            server.capabilities.resources.as_ref().map(|_| ResourcesCapability::default());
         let me = Implementation::new("mcp-bridge", env!("CARGO_PKG_VERSION"));
         let mut info = ServerConfig::new(can).with_server_info(me);
         info.instructions.clone_from(&server.instructions);
@@ -177,11 +179,11 @@ impl ServerHandler for Translate {
     }
 
     async fn list_tools(&self, page: Page, ctx: Ctx) -> Answer<ListToolsResult> {
-        expect!(self.pass(list!(ListToolsRequest, page), ctx), ListToolsResult => Into::into)
+        expect!(self.pass(list!(ListToolsRequest, page), ctx), ListToolsResult => identity)
     }
 
     async fn list_prompts(&self, page: Page, ctx: Ctx) -> Answer<ListPromptsResult> {
-        expect!(self.pass(list!(ListPromptsRequest, page), ctx), ListPromptsResult => Into::into)
+        expect!(self.pass(list!(ListPromptsRequest, page), ctx), ListPromptsResult => identity)
     }
 
     async fn get_prompt(&self, get: GetPromptRequestParams, ctx: Ctx) -> Answer<GetPromptResponse> {
@@ -192,7 +194,7 @@ impl ServerHandler for Translate {
 
     async fn list_resources(&self, page: Page, ctx: Ctx) -> Answer<ListResourcesResult> {
         let request = list!(ListResourcesRequest, page);
-        expect!(self.pass(request, ctx), ListResourcesResult => Into::into)
+        expect!(self.pass(request, ctx), ListResourcesResult => identity)
     }
 
     async fn list_resource_templates(
@@ -201,7 +203,7 @@ impl ServerHandler for Translate {
         ctx: Ctx,
     ) -> Answer<ListResourceTemplatesResult> {
         let request = list!(ListResourceTemplatesRequest, page);
-        expect!(self.pass(request, ctx), ListResourceTemplatesResult => Into::into)
+        expect!(self.pass(request, ctx), ListResourceTemplatesResult => identity)
     }
 
     async fn read_resource(
@@ -216,11 +218,11 @@ impl ServerHandler for Translate {
 
     async fn complete(&self, what: CompleteRequestParams, ctx: Ctx) -> Answer<CompleteResult> {
         let request = ClientRequest::CompleteRequest(CompleteRequest::new(what));
-        expect!(self.pass(request, ctx), CompleteResult => Into::into)
+        expect!(self.pass(request, ctx), CompleteResult => identity)
     }
 
     async fn on_custom_request(&self, request: CustomRequest, ctx: Ctx) -> Answer<CustomResult> {
         let request = ClientRequest::CustomRequest(request);
-        expect!(self.pass(request, ctx), CustomResult => Into::into)
+        expect!(self.pass(request, ctx), CustomResult => identity)
     }
 }

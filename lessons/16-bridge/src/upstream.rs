@@ -22,7 +22,7 @@ use rmcp::transport::common::client_side_sse::FixedInterval;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::transport::{StreamableHttpClientTransport, Transport};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How many progress notifications of a call may wait for a slow host.
@@ -30,9 +30,13 @@ const PROGRESS: usize = 256;
 /// How long a server may take for the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
+/// How long the end of a connection waits for cancels that are on their way.
+const LAST_CANCELS: Duration = Duration::from_secs(5);
+
 /// A connection to the server.
 pub struct Upstream {
-    service: RunningService<RoleClient, ClientConfig>,
+    peer: Peer<RoleClient>,
+    service: tokio::sync::Mutex<Option<RunningService<RoleClient, ClientConfig>>>,
     open: OpenCalls,
 }
 
@@ -71,6 +75,13 @@ impl OpenCalls {
     pub fn entries(&self) -> usize {
         let table = self.table();
         table.tokens.len() + table.wires.len()
+    }
+
+    /// Returns when no call is open.
+    async fn none(&self) {
+        while self.entries() > 0 && !self.gone.is_cancelled() {
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Returns when the server is gone.
@@ -135,12 +146,12 @@ impl Upstream {
                 ClientInitializeError::TransportError { error, .. } => anyhow!(error.error),
                 other => other.into(),
             })?;
-        Ok(Self { service, open })
+        Ok(Self { peer: service.peer().clone(), service: Some(service).into(), open })
     }
 
     /// What requests are sent with.
     pub fn peer(&self) -> &Peer<RoleClient> {
-        self.service.peer()
+        &self.peer
     }
 
     /// The calls that are open at the server.
@@ -148,9 +159,11 @@ impl Upstream {
         &self.open
     }
 
-    /// Ends the session, or the child process, and waits until that is done.
-    pub async fn close(self) -> anyhow::Result<()> {
-        self.service.cancel().await?;
+    /// Ends the session, or the child process, when the last cancels are out.
+    pub async fn close(&self) -> anyhow::Result<()> {
+        let Some(service) = self.service.lock().await.take() else { return Ok(()) };
+        let _ = timeout(LAST_CANCELS, self.open.none()).await;
+        service.cancel().await?;
         Ok(())
     }
 }

@@ -109,8 +109,9 @@ impl RawClient {
             Self { http: reqwest::Client::new(), url: url.to_owned(), protocol, session: None };
         if protocol == Protocol::V2025 {
             let opened = client.post(&initialize()).await;
-            let session = opened.headers()["mcp-session-id"].to_str().unwrap();
-            client.session = Some(session.to_owned());
+            // A server without sessions gives none.
+            let session = opened.headers().get("mcp-session-id");
+            client.session = session.map(|session| session.to_str().unwrap().to_owned());
             client.notify("notifications/initialized", &json!({})).await;
         }
         client
@@ -227,7 +228,8 @@ impl Events {
             let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") else {
                 let more = in_time("the next event", self.response.chunk()).await;
                 match more.expect("a stream that ends, and is not cut") {
-                    Some(bytes) => self.buffer.extend(bytes),
+                    // Lines may end with CR LF. In JSON a raw CR is white space.
+                    Some(bytes) => self.buffer.extend(bytes.iter().filter(|byte| **byte != b'\r')),
                     None if self.buffer.is_empty() => return None,
                     None => {
                         return Some(serde_json::from_slice(&self.buffer.split_off(0)).unwrap());
