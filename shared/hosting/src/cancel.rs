@@ -51,6 +51,8 @@ pub const REQUEST_CANCELLED: ErrorCode = ErrorCode(-32800);
 pub struct CancelAware<T> {
     inner: T,
     answers: bool,
+    /// How long calls may go on when the input has ended.
+    linger: Duration,
     open: OpenCalls,
     /// Held while a message is sent, so that nothing can overtake the end of a call.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -64,12 +66,18 @@ impl<T> CancelAware<T> {
     /// For stdio: a cancelled call is met with silence.
     pub fn silent(inner: T) -> Self {
         let (open, turn, broken, deadline) = Default::default();
-        Self { inner, answers: false, open, turn, broken, deadline }
+        Self { inner, answers: false, linger: LINGER, open, turn, broken, deadline }
     }
 
     /// For HTTP 2025-11-25: a cancelled call's POST ends with the error -32800.
     pub fn answering(inner: T) -> Self {
-        Self { answers: true, ..Self::silent(inner) }
+        Self { answers: true, ..Self::silent(inner) }.without_linger()
+    }
+
+    /// The end of the input cancels all open calls at once.
+    #[must_use]
+    pub fn without_linger(self) -> Self {
+        Self { linger: Duration::ZERO, ..self }
     }
 
     /// The calls that are open on this connection.
@@ -99,8 +107,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         while self.deadline.is_none() {
             let Some(mut message) = self.inner.receive().await else {
-                let linger = if self.answers { Duration::ZERO } else { LINGER };
-                self.deadline = Some(Instant::now() + linger);
+                self.deadline = Some(Instant::now() + self.linger);
                 break;
             };
             match &mut message {
