@@ -175,7 +175,9 @@ async fn say_deleted(request: Request, next: Next) -> Response {
     response
 }
 
-async fn serve_http(
+/// Serves these routes until `stop` has been requested and the last answers are out. Cuts what is
+/// still open then with `streams`.
+pub async fn serve_http(
     listener: TcpListener,
     app: Router,
     stop: Stop,

@@ -18,4 +18,4 @@ pub mod hosting;
 pub mod layer;
 pub mod open_calls;
 pub mod server;
-mod sessions;
+pub mod sessions;

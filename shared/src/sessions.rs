@@ -11,7 +11,7 @@ use rmcp::transport::streamable_http_server::session::local::{
     LocalSessionManager, LocalSessionManagerError, SessionError,
 };
 use rmcp::transport::streamable_http_server::session::{
-    ServerSseMessage, SessionId, SessionManager,
+    RestoreOutcome, ServerSseMessage, SessionId, SessionManager,
 };
 
 use crate::between::{Between, Tapped};
@@ -31,14 +31,15 @@ use crate::open_calls::OpenCalls;
 ///
 /// The worker finds a call's stream by the call's id. A second call with that id would take
 /// over the stream, so it is refused here, before the worker sees it.
-pub(crate) struct Sessions {
+pub struct Sessions {
     inner: LocalSessionManager,
     open: Mutex<HashMap<SessionId, OpenCalls>>,
     between: Between,
 }
 
 impl Sessions {
-    pub(crate) fn new(between: Between) -> Self {
+    /// No sessions yet. `between` stands between each of them and the server.
+    pub fn new(between: Between) -> Self {
         Self { inner: LocalSessionManager::default(), open: Mutex::default(), between }
     }
 
@@ -93,6 +94,23 @@ impl SessionManager for Sessions {
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, Self::Error> {
         self.inner.initialize_session(id, message).await
+    }
+
+    /// A session that another process has opened, for a server that shares its sessions.
+    async fn restore_session(
+        &self,
+        id: SessionId,
+    ) -> Result<RestoreOutcome<Self::Transport>, Self::Error> {
+        Ok(match self.inner.restore_session(id.clone()).await? {
+            RestoreOutcome::Restored(transport) => {
+                let tapped = Tapped::new(transport, self.between.connection());
+                let transport = CancelAware::answering(tapped);
+                self.open().insert(id, transport.open());
+                RestoreOutcome::Restored(transport)
+            }
+            RestoreOutcome::AlreadyPresent => RestoreOutcome::AlreadyPresent,
+            _ => RestoreOutcome::NotSupported,
+        })
     }
 
     async fn has_session(&self, id: &SessionId) -> Result<bool, Self::Error> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use course::lesson::Lesson;
 
 /// All lessons. The tour itself knows only those that it plays.
-const LESSONS: [Lesson; 8] = [
+const LESSONS: [Lesson; 9] = [
     basic_cancel::LESSON,
     late_cancel::LESSON,
     concurrent_cancel::LESSON,
@@ -15,6 +15,7 @@ const LESSONS: [Lesson; 8] = [
     timeouts::LESSON,
     tasks::LESSON,
     on_the_wire::LESSON,
+    scale_out::LESSON,
 ];
 
 fn root() -> PathBuf {
