@@ -39,7 +39,6 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CallRecord {
     /// The server's own number of the call, from 1. Unique for as long as the server runs.
-    #[schemars(extend("format" = null))]
     pub call: u64,
     /// The first characters of the caller's session id; null where there are no sessions.
     pub session: Option<String>,
@@ -71,7 +70,7 @@ pub struct CallList {
 /// What is known of a call's cancellation and of its end. It travels with the request.
 ///
 /// rmcp tells a handler *that* it is cancelled (`ctx.ct`) and tells the server, in another task
-/// and in no fixed order, *why* (`on_cancelled`). [`crate::cancel`] reads the notification before
+/// and in no fixed order, *why* (`on_cancelled`). The crate `hosting` reads the notification before
 /// rmcp does and leaves the reason here, so that it is known when `ct` fires.
 #[derive(Debug, Clone, Default)]
 pub struct CallNote(Arc<Note>);
@@ -95,17 +94,22 @@ impl CallNote {
     }
 
     /// The call is cancelled now.
-    pub(crate) fn set_cancelled(&self) {
+    pub fn set_cancelled(&self) {
         let _ = self.0.cancelled_at.set(Instant::now());
     }
 
     /// When the call was cancelled, if it was.
-    pub(crate) fn cancelled_at(&self) -> Option<Instant> {
+    pub fn cancelled_at(&self) -> Option<Instant> {
         self.0.cancelled_at.get().copied()
     }
 
+    /// Another clone exists: the call that carries it has not come to its end.
+    pub fn is_carried(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// How the tool says that the call ended.
-    pub(crate) fn end(&self) -> Option<State> {
+    pub fn end(&self) -> Option<State> {
         self.0.end.get().copied()
     }
 }
@@ -122,13 +126,13 @@ fn printable(text: &str) -> String {
 
 /// What tells sessions apart in a list that everybody may read: too little of the session's id
 /// to use it.
-pub(crate) fn session_of(ctx: &RequestContext<RoleServer>) -> Option<String> {
+pub fn session_of(ctx: &RequestContext<RoleServer>) -> Option<String> {
     let id = ctx.extensions.get::<Parts>()?.headers.get("mcp-session-id")?;
     Some(printable(id.to_str().ok()?).chars().take(8).collect())
 }
 
 /// The request's id as it may be kept and shown.
-pub(crate) fn id_of(ctx: &RequestContext<RoleServer>) -> RequestId {
+pub fn id_of(ctx: &RequestContext<RoleServer>) -> RequestId {
     match &ctx.id {
         RequestId::String(text) => RequestId::String(printable(text).into()),
         number @ RequestId::Number(_) => number.clone(),

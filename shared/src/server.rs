@@ -11,10 +11,11 @@ use rmcp::{RoleServer, schemars, tool, tool_router};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use crate::calls::{Call, CallList, Calls, State};
 use crate::dataset::{DataFolder, Scan, Summary};
-use crate::hosting::Stop;
+use crate::stop::Stop;
 
 /// The longest `processing_time`, in steps.
 pub const MAX_STEPS: u32 = 3600;
@@ -108,10 +109,7 @@ impl FileServer {
         match self.process(path, steps, &call, &ctx).await {
             Ok(Some(summary)) => {
                 call.end(State::Finished);
-                let text = format!("Successfully processed {}", args.filename);
-                let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
-                result.structured_content = Some(serde_json::json!(summary));
-                Ok(result)
+                Ok(processed(&args.filename, &summary))
             }
             // Nobody reads this: rmcp drops what a cancelled handler returns. What
             // counts is that the work has stopped before the list says so.
@@ -134,12 +132,12 @@ impl FileServer {
     }
 
     /// The work itself. `None` means: cancelled, and stopped.
-    async fn process(
+    pub async fn process(
         &self,
         path: PathBuf,
         steps: u32,
         call: &Call,
-        ctx: &RequestContext<RoleServer>,
+        caller: &impl Caller,
     ) -> anyhow::Result<Option<Summary>> {
         // Parsing blocks, so it belongs on a blocking thread. Such a thread cannot be
         // aborted: the token goes with it, and `.await` here returns once it has stopped.
@@ -149,36 +147,61 @@ impl FileServer {
             let step_ends =
                 Instant::now() + if step == 0 { Duration::ZERO } else { self.setup.tick };
             let bytes = scan.length() * u64::from(step) / u64::from(steps);
-            let stop = ctx.ct.clone();
+            let stop = caller.stop().clone();
             scan = spawn_blocking(move || scan.read_until(bytes, &stop).map(|()| scan)).await??;
             // The rest of the step, and the news of it: two places to wait, and at both
             // the token comes first. An unguarded `notify_progress` can wait for a client
             // that has gone away.
             tokio::select! {
                 biased;
-                () = ctx.ct.cancelled() => return Ok(None),
+                () = caller.stop().cancelled() => return Ok(None),
                 () = sleep_until(step_ends) => {}
             }
             if step > 0 {
                 call.step_done();
             }
+            let news = caller.report(bytes, scan.length(), format!("{} rows", scan.summary().rows));
             tokio::select! {
                 biased;
-                () = ctx.ct.cancelled() => return Ok(None),
-                () = report(ctx, bytes, &scan) => {}
+                () = caller.stop().cancelled() => return Ok(None),
+                () = news => {}
             }
         }
         Ok(Some(scan.summary().clone()))
     }
 }
 
-/// Sends a progress notification, if the caller gave a progress token to ask for them.
-async fn report(ctx: &RequestContext<RoleServer>, bytes: u64, scan: &Scan) {
-    if let Some(token) = ctx.meta.get_progress_token() {
-        let progress = ProgressNotificationParam::new(token, bytes as f64)
-            .with_total(scan.length() as f64)
-            .with_message(format!("{} rows", scan.summary().rows));
-        // A client that is gone is told by `ctx.ct`, not by this error.
-        let _ = ctx.peer.notify_progress(progress).await;
+/// For whom a tool works: somebody who may lose interest, and wants to know how far it is.
+pub trait Caller: Sync {
+    /// Fires when the work is no longer wanted.
+    fn stop(&self) -> &CancellationToken;
+
+    /// Tells that so much of the whole is done.
+    fn report(&self, done: u64, whole: u64, message: String) -> impl Future<Output = ()> + Send;
+}
+
+/// A request whose caller waits for the result.
+impl Caller for RequestContext<RoleServer> {
+    fn stop(&self) -> &CancellationToken {
+        &self.ct
     }
+
+    /// Sends a progress notification, if the caller gave a progress token to ask for them.
+    async fn report(&self, done: u64, whole: u64, message: String) {
+        if let Some(token) = self.meta.get_progress_token() {
+            let progress = ProgressNotificationParam::new(token, done as f64)
+                .with_total(whole as f64)
+                .with_message(message);
+            // A client that is gone is told by `ct`, not by this error.
+            let _ = self.peer.notify_progress(progress).await;
+        }
+    }
+}
+
+/// The result of `process_large_file`.
+pub fn processed(filename: &str, summary: &Summary) -> CallToolResult {
+    let text = format!("Successfully processed {filename}");
+    let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+    result.structured_content = Some(serde_json::json!(summary));
+    result
 }

@@ -11,12 +11,12 @@ use chrono::Utc;
 use course::lesson::{Lesson, Protocol, Transport};
 use course::narrate::{bar, outcome, timeline};
 use course::stage::Stage;
+use hosting::layer::Server;
 use rmcp::model::CancelledNotificationParam;
 use rmcp::service::{PeerRequestOptions, ServiceError};
 use serde_json::json;
 use shared::calls::State;
 use shared::client::{text_of, tool_call};
-use shared::layer::Server;
 use shared::server::FileServer;
 use tokio::time::Instant;
 

@@ -1,5 +1,4 @@
 //! The serving terminal: what it shows, how it stops, what it refuses.
-#![cfg(unix)]
 
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio::time::timeout;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_basic-cancel");
 
-const STOP: Duration = Duration::from_secs(2);
+const STOP: Duration = Duration::from_secs(10);
 
 fn basic_cancel(arguments: &str) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_basic-cancel"));
@@ -75,6 +74,18 @@ fn stops_on(signal: &str) {
         }
     });
     assert!(server.ends_within(STOP).success());
+}
+
+/// The signal is sent as soon as the line is read that invites to it.
+#[test]
+fn ctrl_c_stops_it_as_soon_as_it_says_so() {
+    for _ in 0..10 {
+        let mut server = Process::http(PROGRAM, "1s");
+        assert!(server.line().ends_with("Ctrl-C stops it"));
+        server.signal("INT");
+        assert!(server.ends_within(DEADLINE).success());
+        assert_eq!(server.line(), "👋 stopped");
+    }
 }
 
 #[test]

@@ -10,13 +10,13 @@ use anyhow::{Context, bail, ensure};
 use course::lesson::{Lesson, Protocol, Transport};
 use course::narrate::timeline;
 use course::stage::Stage;
+use hosting::layer::Server;
 use rmcp::model::{CancelledNotificationParam, RequestId};
 use rmcp::service::ServiceError;
 use serde_json::json;
 use shared::arrivals::Traffic;
 use shared::calls::{CallRecord, State};
 use shared::client::{Client, patient, tool_call};
-use shared::layer::Server;
 
 /// Lesson 2.
 pub const LESSON: Lesson = Lesson {

@@ -10,6 +10,7 @@ use chrono::Utc;
 use course::lesson::{Lesson, Protocol, Transport};
 use course::narrate::{bar, outcome, timeline};
 use course::stage::Stage;
+use hosting::layer::Server;
 use rmcp::RoleClient;
 use rmcp::model::CallToolResult;
 use rmcp::service::RequestHandle;
@@ -17,7 +18,6 @@ use serde_json::json;
 use shared::calls::State;
 use shared::client::{Client, patient, text_of, tool_call, tool_result};
 use shared::dataset::{LARGE, LARGE_ROWS};
-use shared::layer::Server;
 use shared::server::FileServer;
 
 /// Lesson 3.

@@ -1,23 +1,24 @@
 //! Lesson 4: what a cancelled tool must give back.
 //!
 //! To stop is half of a cancellation. The other half is what the tool held: a permit of a
-//! bounded pool, a half-written file, a lease in a database. The three exports in
-//! `tools.rs` all stop at once; this story shows what each of them leaves behind.
+//! bounded pool, a half-written file, a lease in a database. The three exports in `tools.rs` all
+//! stop at once. This story asks the server what each of them has left behind.
 
 pub mod resources;
 pub mod tools;
 
 use anyhow::{bail, ensure};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use course::lesson::{Lesson, Protocol, Transport};
 use course::narrate::{outcome, timeline};
 use course::stage::Stage;
+use hosting::layer::Server;
 use rmcp::RoleClient;
+use rmcp::model::RequestId;
 use rmcp::service::RequestHandle;
 use serde_json::{Value, json};
 use shared::calls::{CallRecord, State};
-use shared::client::{Client, patient, tool_call};
-use shared::layer::Server;
+use shared::client::{Client, patient, tool_call, tool_result};
 
 use resources::{Inventory, PERMITS};
 
@@ -33,122 +34,113 @@ pub const LESSON: Lesson = Lesson {
     chapters: &[],
 };
 
-const ROUNDS: u32 = 50;
-
 /// The lesson. Read it from top to bottom, with `tools.rs` beside it.
 pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     let client = stage.connect().await?;
-    // `Drop` can close, unlock and remove. It cannot `.await`, so it cannot delete a row in a
-    // database: the second of the good tools holds a lease too, the first does not.
-    let leases_of = |tool| usize::from(tool == "export_async");
     let mut rows = Vec::new();
+    let nothing = inventory(&client).await?;
 
-    // 1. The leak. Each cancelled call keeps what it held, and nothing looks wrong.
-    println!("💧 export_leaky, cancelled {PERMITS} times; each time it stops at once");
-    for round in 0..PERMITS {
-        rows = vec![cancel_while_working(&client, "export_leaky", &format!("leak-{round}")).await?];
+    // 1. The good tool. While it works it holds a permit and a temporary file, and `report.csv`
+    //    does not exist. After the cancel it holds nothing.
+    println!("🧹 export");
+    rows.push(cancelled_gives_back(&client, "export", 0, &nothing).await?);
+
+    //    If it is left alone, the report is there, whole, and nothing else.
+    let call = tool_call("export", json!({ "report": "report" }));
+    let handle = client.send_cancellable_request(call, patient()).await?;
+    tool_result(handle.await_response().await?)?;
+    let finished = inventory(&client).await?;
+    println!("   finished:      {}", in_words(&finished));
+    let expected = Inventory { finished: vec!["report.csv".to_owned()], ..nothing.clone() };
+    ensure!(
+        finished == expected,
+        "export did not leave its report and nothing else, but {}",
+        in_words(&finished)
+    );
+    client.call("repair", Value::Null).await?;
+
+    // 2. The leak. Each cancelled call keeps what it held, and nothing looks wrong.
+    println!("💧 export_leaky, cancelled {PERMITS} times");
+    for _ in 0..PERMITS {
+        let handle = start(&client, "export_leaky").await?;
+        let (call, _) = cancel(&client, handle).await?;
+        ensure!(call.state == State::Cancelled, "export_leaky {}", outcome(&call));
     }
     let held = inventory(&client).await?;
-    println!("   server holds: {}", said(&held));
+    println!("   cancelled:     {}", in_words(&held));
     ensure!(
-        (held.permits_free, held.files.len(), held.leases.len()) == (0, PERMITS, PERMITS),
+        (held.permits_free, held.unfinished.len()) == (0, PERMITS),
         "the leak did not show: after {PERMITS} cancelled calls the server holds {}",
-        said(&held)
+        in_words(&held)
     );
-    //    The next caller pays, and it is not even a caller of the tool that leaks.
-    match client.call("export_raii", json!({ "report": "innocent" })).await {
-        Err(error) => println!("   next caller:  {error:#}"),
+    //    The next caller pays, even if it calls the good tool.
+    match client.call("export", json!({ "report": "innocent" })).await {
+        Err(error) => println!("   next caller:   {error:#}"),
         Ok(_) => bail!("the leak had no consequence: another export was served"),
     }
     client.call("repair", Value::Null).await?;
 
-    for tool in ["export_raii", "export_async"] {
-        // 2. A call that is left alone. While it works, it holds all it needs, and the report
-        //    is not to be seen under its name. When it is done, the report is there, whole.
-        println!("🧹 {tool}");
-        let (handle, _) = start(&client, tool, "report", 1.0).await?;
-        let held = inventory(&client).await?;
-        println!("   at work:      {}", said(&held));
-        let [(unfinished, some)] = &held.files[..] else { bail!("{tool} writes {:?}", held.files) };
-        ensure!(unfinished != "report.csv", "{tool} shows a half-written report to everybody");
-        ensure!(
-            (held.permits_free, held.leases.len()) == (PERMITS - 1, leases_of(tool)),
-            "{tool} does not hold what it should while it works: {}",
-            said(&held)
-        );
-        let id = handle.id.clone();
-        handle.await_response().await?;
-        let finished = inventory(&client).await?;
-        println!("   finished:     {}", said(&finished));
-        ensure!(
-            matches!(&finished.files[..], [(name, all)] if name == "report.csv" && all > some),
-            "{tool} did not leave its report, whole, but {:?}",
-            finished.files
-        );
-        rows.push((client.ask_by_id(&id).await?, None));
-
-        // 3. The same call, cancelled, again and again. All is as it was before.
-        for round in 1..=ROUNDS {
-            let row = cancel_while_working(&client, tool, &format!("gone-{round}")).await?;
-            let held = inventory(&client).await?;
-            ensure!(
-                held == finished,
-                "{tool} leaks: after {round} cancelled calls the server holds {}",
-                said(&held)
-            );
-            if round == ROUNDS {
-                println!("   {ROUNDS} cancelled: {}", said(&held));
-                rows.push(row);
-            }
-        }
-        client.call("repair", Value::Null).await?;
-    }
+    // 3. What `Drop` cannot give back. A lease is a row in a database, and deleting it takes an
+    //    `.await`. The tool does that itself, after it has been told of the cancel.
+    println!("🔑 export_leased");
+    rows.push(cancelled_gives_back(&client, "export_leased", 1, &nothing).await?);
 
     let (calls, cancels): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-    let cancels: Vec<_> = cancels.into_iter().flatten().collect();
     print!("\n{}", timeline(&calls, &cancels));
     client.close().await
 }
 
-/// A call, the moment its cancel was sent (if it was), for the timeline.
-type Row = (CallRecord, Option<(rmcp::model::RequestId, chrono::DateTime<Utc>)>);
+/// A call for the timeline, and when its cancel was sent.
+type Row = (CallRecord, (RequestId, DateTime<Utc>));
 
-/// Starts an export, cancels it while it holds everything, and waits until it has stopped.
-async fn cancel_while_working(
+/// Cancels an export while it holds what it should. Afterwards it must hold nothing.
+async fn cancelled_gives_back(
     client: &Client,
     tool: &'static str,
-    report: &str,
+    leases: usize,
+    nothing: &Inventory,
 ) -> anyhow::Result<Row> {
-    let (handle, id) = start(client, tool, report, 0.0).await?;
-    let sent_at = Utc::now();
+    let handle = start(client, tool).await?;
+    let held = inventory(client).await?;
+    println!("   at work:       {}", in_words(&held));
+    ensure!(held.finished.is_empty(), "{tool} shows a half-written report under its name");
+    ensure!(
+        (held.permits_free, held.unfinished.len(), held.leases.len()) == (PERMITS - 1, 1, leases),
+        "{tool} does not hold what it should while it works, but {}",
+        in_words(&held)
+    );
+    let row = cancel(client, handle).await?;
+    let held = inventory(client).await?;
+    println!("   cancelled:     {}", in_words(&held));
+    ensure!(held == *nothing, "{tool} leaks: cancelled, the server holds {}", in_words(&held));
+    ensure!(row.0.state == State::Cancelled, "{tool} was not cancelled: {}", outcome(&row.0));
+    Ok(row)
+}
+
+/// Starts an export that would take a thousand steps, and returns when it has done the first.
+async fn start(client: &Client, tool: &'static str) -> anyhow::Result<RequestHandle<RoleClient>> {
+    let mut progress = client.progress();
+    let call = tool_call(tool, json!({ "report": "report", "steps": 1000 }));
+    let mut handle = client.send_cancellable_request(call, patient()).await?;
+    tokio::select! {
+        first = progress.next_of(&handle.progress_token) => drop(first?),
+        answer = &mut handle.rx => bail!("{tool} ended before it was at work: {answer:?}"),
+    }
+    Ok(handle)
+}
+
+/// Cancels an export, and waits until the server says that it has stopped.
+async fn cancel(client: &Client, handle: RequestHandle<RoleClient>) -> anyhow::Result<Row> {
+    let (id, sent_at) = (handle.id.clone(), Utc::now());
     handle.cancel(Some("enough of it".to_owned())).await?;
     let call = client.ask_by_id(&id).await?;
     ensure!(
-        call.state == State::Cancelled,
-        "{tool} did not stop when it was cancelled: it is {}",
+        call.state != State::Running,
+        "{} did not stop when it was cancelled: {}",
+        call.tool,
         outcome(&call)
     );
-    Ok((call, Some((id, sent_at))))
-}
-
-/// Starts an export and returns when it reports that step.
-async fn start(
-    client: &Client,
-    tool: &'static str,
-    report: &str,
-    step: f64,
-) -> anyhow::Result<(RequestHandle<RoleClient>, rmcp::model::RequestId)> {
-    let mut progress = client.progress();
-    let call = tool_call(tool, json!({ "report": report }));
-    let mut handle = client.send_cancellable_request(call, patient()).await?;
-    loop {
-        tokio::select! {
-            news = progress.next_of(&handle.progress_token) => if news?.progress >= step { break },
-            answer = &mut handle.rx => bail!("{tool} ended before it was at work: {answer:?}"),
-        }
-    }
-    let id = handle.id.clone();
-    Ok((handle, id))
+    Ok((call, (id, sent_at)))
 }
 
 async fn inventory(client: &Client) -> anyhow::Result<Inventory> {
@@ -157,12 +149,12 @@ async fn inventory(client: &Client) -> anyhow::Result<Inventory> {
 }
 
 /// An inventory in one line.
-fn said(held: &Inventory) -> String {
-    let Inventory { permits_free, permits_total, files, leases } = held;
-    let unfinished = files.iter().filter(|(name, _)| name.contains(".tmp")).count();
+fn in_words(held: &Inventory) -> String {
     format!(
-        "permits {permits_free}/{permits_total} free, files {unfinished} unfinished {} finished, leases {}",
-        files.len() - unfinished,
-        leases.len()
+        "{} of {PERMITS} permits free, {} unfinished file(s), {} finished, {} lease(s)",
+        held.permits_free,
+        held.unfinished.len(),
+        held.finished.len(),
+        held.leases.len()
     )
 }

@@ -1,25 +1,26 @@
 //! What the exports hold: permits, files and leases. All of it real.
 
-use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::{anyhow, bail};
 use rmcp::schemars;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tempfile::{Builder, NamedTempFile, TempDir};
+use tokio::fs;
+use tokio::sync::{OwnedRwLockReadGuard, RwLock, Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
-
-use crate::tools::text;
 
 /// How many exports may run at once.
 pub const PERMITS: usize = 4;
 
-/// The pool, the folder and the lease database of a server.
+/// The pool, the folder and the lease database of a server. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Resources {
     pool: Arc<Semaphore>,
+    running: Arc<RwLock<()>>,
     folder: Arc<TempDir>,
     leases: Arc<Mutex<Connection>>,
 }
@@ -29,10 +30,10 @@ pub struct Resources {
 pub struct Inventory {
     /// Permits that nobody holds.
     pub permits_free: usize,
-    /// Permits there are.
-    pub permits_total: usize,
-    /// The files in the export folder, with their sizes in bytes.
-    pub files: Vec<(String, u64)>,
+    /// Reports that are finished.
+    pub finished: Vec<String>,
+    /// Temporary files of reports that are not.
+    pub unfinished: Vec<String>,
     /// The reports that somebody holds a lease on.
     pub leases: Vec<String>,
 }
@@ -46,30 +47,22 @@ impl Resources {
         leases.execute("CREATE TABLE leases (report TEXT PRIMARY KEY)", ())?;
         Ok(Self {
             pool: Arc::new(Semaphore::new(PERMITS)),
+            running: Arc::default(),
             folder: Arc::new(folder),
             leases: Arc::new(Mutex::new(leases)),
         })
     }
 
-    /// A report's name becomes a file name, so it may not be a path.
-    pub fn check_name<'a>(&self, report: &'a str) -> Result<&'a str, String> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if !report.is_empty() && report.len() <= 64 && report.chars().all(plain) {
-            Ok(report)
-        } else {
-            Err(format!("report must be 1 to 64 letters, digits, '-' or '_', not {report:?}"))
-        }
+    /// An export runs for as long as it holds this. See [`Resources::repair`].
+    pub fn running(&self) -> anyhow::Result<OwnedRwLockReadGuard<()>> {
+        let running = Arc::clone(&self.running).try_read_owned();
+        running.map_err(|_| anyhow!("busy: repair is at work, try again later"))
     }
 
-    /// A path in the export folder.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join("exports").join(name)
-    }
-
-    /// Takes a permit, or says that there is none: a queue would hide a leak.
-    pub fn try_permit(&self) -> Result<SemaphorePermit<'_>, String> {
+    /// Takes a permit. Says so if there is none: a queue would hide a leak.
+    pub fn try_permit(&self) -> anyhow::Result<SemaphorePermit<'_>> {
         let permit = self.pool.try_acquire();
-        permit.map_err(|_| format!("busy: 0 of {PERMITS} permits are free, try again later"))
+        permit.map_err(|_| anyhow!("busy: 0 of {PERMITS} permits are free, try again later"))
     }
 
     /// Puts a permit into the pool by hand.
@@ -77,104 +70,112 @@ impl Resources {
         self.pool.add_permits(1);
     }
 
+    /// Creates a temporary file for a report. Its name is its own, so two exports of one report
+    /// do not touch each other's file.
+    pub async fn unfinished(&self, report: &str) -> anyhow::Result<Unfinished> {
+        let (folder, report) = (self.exports(), report.to_owned());
+        spawn_blocking(move || {
+            let prefix = format!("{report}-");
+            let file = Builder::new().prefix(&prefix).suffix(".tmp").tempfile_in(&folder)?;
+            Ok(Unfinished { file, finished: folder.join(format!("{report}.csv")) })
+        })
+        .await?
+    }
+
     /// Inserts the report's row. Fails if somebody else holds the lease.
-    pub async fn take_lease(&self, report: &str) -> Result<(), String> {
-        let report = report.to_owned();
-        let busy = format!("busy: another export holds the lease on {report}");
+    pub async fn take_lease(&self, report: &str) -> anyhow::Result<()> {
+        let name = report.to_owned();
         let take =
-            move |db: &Connection| db.execute("INSERT OR IGNORE INTO leases VALUES (?1)", [report]);
-        match self.with_leases(take).await? {
-            1 => Ok(()),
-            _ => Err(busy),
+            move |db: &Connection| db.execute("INSERT OR IGNORE INTO leases VALUES (?1)", [name]);
+        if self.with_leases(take).await? == 0 {
+            bail!("busy: another export holds the lease on {report}");
         }
+        Ok(())
     }
 
     /// Deletes the report's row.
-    pub async fn give_back_lease(&self, report: &str) -> Result<(), String> {
-        let report = report.to_owned();
-        self.with_leases(move |db| db.execute("DELETE FROM leases WHERE report = ?1", [report]))
+    pub async fn give_back_lease(&self, report: &str) -> anyhow::Result<()> {
+        let name = report.to_owned();
+        self.with_leases(move |db| db.execute("DELETE FROM leases WHERE report = ?1", [name]))
             .await?;
         Ok(())
     }
 
     /// What is held now.
-    pub async fn inventory(&self) -> Result<Inventory, String> {
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(self.path("")).map_err(text)?.flatten() {
-            // A file may be renamed or removed between these two calls: then it is not there.
-            if let Ok(metadata) = entry.metadata() {
-                files.push((entry.file_name().to_string_lossy().into_owned(), metadata.len()));
-            }
+    pub async fn inventory(&self) -> anyhow::Result<Inventory> {
+        let (mut finished, mut unfinished) = (Vec::new(), Vec::new());
+        let mut entries = fs::read_dir(self.exports()).await?;
+        while let Some(entry) = entries.next_entry().await? {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let list =
+                if name.strip_suffix(".tmp").is_some() { &mut unfinished } else { &mut finished };
+            list.push(name);
         }
-        files.sort();
+        finished.sort();
+        unfinished.sort();
         let list = |db: &Connection| {
             let mut query = db.prepare("SELECT report FROM leases ORDER BY report")?;
             query.query_map((), |row| row.get(0))?.collect()
         };
         let leases = self.with_leases(list).await?;
-        Ok(Inventory {
-            permits_free: self.pool.available_permits(),
-            permits_total: PERMITS,
-            files,
-            leases,
-        })
+        Ok(Inventory { permits_free: self.pool.available_permits(), finished, unfinished, leases })
     }
 
-    /// Back to a full pool, an empty folder, an empty database. Not for use while exports run.
-    pub async fn repair(&self) -> Result<(), String> {
-        for (file, _) in self.inventory().await?.files {
-            std::fs::remove_file(self.path(&file)).map_err(text)?;
+    /// Back to a full pool, an empty folder, an empty database.
+    ///
+    /// First it waits until no export runs, and lets none begin. Only then is every permit that
+    /// is missing a leaked one. Before, some of them are still held, and would come back twice.
+    pub async fn repair(&self) -> anyhow::Result<()> {
+        let _alone = self.running.write().await;
+        let held = self.inventory().await?;
+        for name in held.finished.iter().chain(&held.unfinished) {
+            fs::remove_file(self.exports().join(name)).await?;
         }
         self.with_leases(|db| db.execute("DELETE FROM leases", ())).await?;
         self.pool.add_permits(PERMITS - self.pool.available_permits());
         Ok(())
     }
 
+    fn exports(&self) -> PathBuf {
+        self.folder.path().join("exports")
+    }
+
     /// A database waits for its disk, so it is asked on a blocking thread.
     async fn with_leases<R: Send + 'static>(
         &self,
         ask: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
-    ) -> Result<R, String> {
+    ) -> anyhow::Result<R> {
         let leases = Arc::clone(&self.leases);
         let asked =
             spawn_blocking(move || ask(&leases.lock().unwrap_or_else(PoisonError::into_inner)));
-        asked.await.map_err(text)?.map_err(text)
+        Ok(asked.await??)
     }
 }
 
-/// A file under a temporary name. It gets its real name when it is whole, or it goes.
-///
-/// So a reader of the folder never sees half a report: `rename` is atomic.
+/// A report that is being written, under a temporary name. It removes itself when it is
+/// dropped, unless it has been published.
 #[derive(Debug)]
 pub struct Unfinished {
-    file: File,
-    temporary: PathBuf,
+    file: NamedTempFile,
     finished: PathBuf,
 }
 
 impl Unfinished {
-    /// Creates the temporary file. Fails if another export of this report has one.
-    pub fn create(resources: &Resources, report: &str) -> Result<Self, String> {
-        let temporary = resources.path(&format!("{report}.csv.tmp"));
-        let finished = resources.path(&format!("{report}.csv"));
-        let file = File::create_new(&temporary).map_err(text)?;
-        Ok(Self { file, temporary, finished })
+    /// The file, for writing. It may outlive `self`: a write that is under way on a blocking
+    /// thread then ends in a file that has no name any more.
+    pub fn writer(&self) -> io::Result<fs::File> {
+        Ok(fs::File::from_std(self.file.as_file().try_clone()?))
     }
 
-    /// The file, for writing.
-    pub fn as_file(&self) -> &File {
-        &self.file
+    /// Gives the file its real name, in one step. A reader sees the whole report or none.
+    pub async fn publish(self) -> anyhow::Result<()> {
+        spawn_blocking(move || self.file.persist(self.finished)).await??;
+        Ok(())
     }
 
-    /// Gives the file its real name. There is nothing left for `drop` to remove then.
-    pub fn publish(self) -> Result<(), String> {
-        std::fs::rename(&self.temporary, &self.finished).map_err(text)
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // After `publish` there is no such file, and nothing happens.
-        let _ = std::fs::remove_file(&self.temporary);
+    /// Gives up the care for the file: nothing removes it now. Returns its two names.
+    pub fn keep(self) -> anyhow::Result<(PathBuf, PathBuf)> {
+        let (_, temporary) = self.file.keep()?;
+        Ok((temporary, self.finished))
     }
 }

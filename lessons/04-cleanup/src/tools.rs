@@ -1,9 +1,9 @@
-//! This lesson's tools: three exports that hold the same kinds of things, and end differently.
-//!
-//! Each holds a permit of a small pool and an unfinished file while it works; two of them
-//! also a lease, a row in a database. All three look at the token and stop at once when the
-//! client cancels. What they differ in is what they give back.
+//! This lesson's tools: three exports. All of them look at the token and stop at once when the
+//! client cancels. They differ in what they give back.
 
+use std::num::NonZeroU32;
+
+use anyhow::{Error, ensure};
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::model::ProgressNotificationParam;
 use rmcp::service::RequestContext;
@@ -11,21 +11,29 @@ use rmcp::{RoleServer, schemars, tool, tool_router};
 use serde::Deserialize;
 use shared::calls::{Call, CallList, State};
 use shared::server::Setup;
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
+use tokio::task::spawn_blocking;
 use tokio::time::{Duration, sleep};
 
-use crate::resources::{Inventory, Resources, Unfinished};
+use crate::resources::{Inventory, Resources};
 
 /// Arguments of the exports.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct ExportArgs {
-    /// The name of the report; it becomes `NAME.csv` in the server's export folder.
+    /// The name of the report. The file is called `NAME.csv`.
     report: String,
+    /// How many steps the work takes; 4 if left out.
+    #[serde(default = "four")]
+    steps: NonZeroU32,
 }
 
-/// How many steps an export takes.
-const STEPS: u32 = 4;
-/// How long a step takes at least: who looks at an export that reports a step finds it at work.
-const MIN_STEP: Duration = Duration::from_millis(50);
+fn four() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(3)
+}
+
+/// How long a step takes at least. Without a pause a short tick would leave nothing to cancel.
+const MIN_STEP: Duration = Duration::from_millis(10);
 
 /// A server whose tools hold things.
 #[derive(Debug, Clone)]
@@ -41,138 +49,60 @@ impl ExportServer {
         Ok(Self { setup, resources: Resources::new()? })
     }
 
-    /// Exports a report. Leaks everything it holds when it is cancelled.
+    /// Exports a report. Gives back everything it holds, whether it finishes or is cancelled.
+    #[tool]
+    async fn export(
+        &self,
+        Parameters(args): Parameters<ExportArgs>,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<String, String> {
+        let call = self.setup.calls.start("export", args.steps.get(), &ctx);
+        let done = self.write_report(&args, &call, &ctx).await;
+        finish(call, &args, done)
+    }
+
+    /// Exports a report. When it is cancelled, it leaks everything it holds.
     #[tool]
     async fn export_leaky(
         &self,
         Parameters(args): Parameters<ExportArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<String, String> {
-        let held = &self.resources;
-        let report = held.check_name(&args.report)?;
-        let call = self.setup.calls.start("export_leaky", STEPS, &ctx);
-
-        // Take by hand, give back by hand: the pattern of every language without destructors.
-        held.try_permit()?.forget();
-        held.take_lease(report).await?;
-        let file =
-            std::fs::File::create_new(held.path(&format!("{report}.csv.tmp"))).map_err(text)?;
-
-        tokio::select! {
-            () = ctx.ct.cancelled() => {
-                // The bug. It stops at once, as it was told; a look at the response time, or
-                // at the CPU, shows a tool that cancels perfectly. But this is an early
-                // return, and all that gives back is further down.
-                call.end(State::Cancelled);
-                return Err("cancelled".to_owned());
-            }
-            written = self.write(&file, &call, &ctx) => written?,
-        }
-
-        std::fs::rename(
-            held.path(&format!("{report}.csv.tmp")),
-            held.path(&format!("{report}.csv")),
-        )
-        .map_err(text)?;
-        held.give_back_lease(report).await?;
-        held.add_permit();
-        call.end(State::Finished);
-        Ok(format!("exported {report}.csv"))
+        let call = self.setup.calls.start("export_leaky", args.steps.get(), &ctx);
+        let done = self.write_report_leaking(&args, &call, &ctx).await;
+        finish(call, &args, done)
     }
 
-    /// Exports a report. What it holds is given back by `Drop`, however it ends.
+    /// Exports a report under a lease, which is a row in a database.
     #[tool]
-    async fn export_raii(
+    async fn export_leased(
         &self,
         Parameters(args): Parameters<ExportArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<String, String> {
+        let call = self.setup.calls.start("export_leased", args.steps.get(), &ctx);
         let held = &self.resources;
-        let report = held.check_name(&args.report)?;
-        let call = self.setup.calls.start("export_raii", STEPS, &ctx);
-
-        // The work owns what it holds: a permit that returns itself, a file that removes
-        // itself unless it is published. Whoever drops this future, at whichever `.await` it
-        // stands, runs both destructors. Nothing else of it runs: no line after that
-        // `.await`, no error branch. That is what "cancel safe" is about: between two
-        // `.await`s the state must be such that dropping everything is a clean end.
-        let work = async {
-            let _permit = held.try_permit()?;
-            let file = Unfinished::create(held, report)?;
-            self.write(file.as_file(), &call, &ctx).await?;
-            file.publish()
-        };
-        let outcome = tokio::select! {
-            () = ctx.ct.cancelled() => None,
-            done = work => Some(done),
-        };
-        // `select!` has dropped the loser by now, so this is true when it is written down.
-        match outcome {
-            None => {
-                call.end(State::Cancelled);
-                Err("cancelled".to_owned())
-            }
-            Some(Ok(())) => {
-                call.end(State::Finished);
-                Ok(format!("exported {report}.csv"))
-            }
-            Some(Err(error)) => Err(error),
-        }
-    }
-
-    /// Exports a report under a lease. Giving a lease back takes an `.await`, so it is done
-    /// by code that was told of the cancellation, not by a destructor.
-    #[tool]
-    async fn export_async(
-        &self,
-        Parameters(args): Parameters<ExportArgs>,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<String, String> {
-        let held = &self.resources;
-        let report = held.check_name(&args.report)?;
-        let call = self.setup.calls.start("export_async", STEPS, &ctx);
-
-        let _permit = held.try_permit()?;
-        held.take_lease(report).await?;
-        let work = async {
-            let file = Unfinished::create(held, report)?;
-            self.write(file.as_file(), &call, &ctx).await?;
-            file.publish()
-        };
-        let outcome = tokio::select! {
-            () = ctx.ct.cancelled() => None,
-            done = work => Some(done),
-        };
-        // From the lease on, all ways meet here: done, failed, cancelled. `drop` cannot wait for a database; we
-        // can, because rmcp did not drop this handler. It only told us. Had it aborted the
-        // task, or had a caller put a timeout around us, this line would never be reached.
-        let gave_back = held.give_back_lease(report).await;
-
-        match (outcome, gave_back) {
-            (None, Ok(())) => {
-                call.end(State::Cancelled);
-                Err("cancelled".to_owned())
-            }
-            (Some(Ok(())), Ok(())) => {
-                call.end(State::Finished);
-                Ok(format!("exported {report}.csv"))
-            }
-            // Dropped without a word on its end, `call` is written down as failed.
-            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
-        }
+        held.take_lease(&args.report).await.map_err(|error| format!("{error:#}"))?;
+        // From here on nothing may leave this function before the lease is given back: no `?`,
+        // no `return`. `Drop` cannot do it, because asking a database takes an `.await`. We can,
+        // because rmcp did not drop this handler, it only told us. A timeout around the handler
+        // would drop it here, and the lease would stay.
+        let done = self.write_report(&args, &call, &ctx).await;
+        let gave_back = held.give_back_lease(&args.report).await;
+        finish(call, &args, gave_back.and(done))
     }
 
     /// Tells what the server holds at this moment: free permits, files, leases.
     #[tool]
     async fn inventory(&self) -> Result<Json<Inventory>, String> {
-        Ok(Json(self.resources.inventory().await?))
+        self.resources.inventory().await.map(Json).map_err(|error| format!("{error:#}"))
     }
 
-    /// Gives back all that was leaked and removes all files: what a restart would do.
+    /// Waits until no export runs. Then gives back all that was leaked and removes all files.
     #[tool]
     async fn repair(&self) -> Result<String, String> {
-        self.resources.repair().await?;
-        Ok("repaired".to_owned())
+        let repaired = self.resources.repair().await;
+        repaired.map(|()| "repaired".to_owned()).map_err(|error| format!("{error:#}"))
     }
 
     /// Lists the calls this server runs and has run, newest last.
@@ -181,36 +111,120 @@ impl ExportServer {
         Json(self.setup.calls.list())
     }
 
-    /// Writes the report, a share of it in each step. Knows nothing of cancellation: who
-    /// awaits it may drop it at any `.await`.
-    async fn write(
+    /// The good way. `None` means: cancelled, and everything is given back.
+    async fn write_report(
         &self,
-        mut file: &std::fs::File,
+        args: &ExportArgs,
         call: &Call,
         ctx: &RequestContext<RoleServer>,
-    ) -> Result<(), String> {
-        use std::io::Write;
-        let source = self.setup.data.find("part_9.csv")?;
-        let rows = std::fs::read(source).map_err(text)?;
-        for (step, share) in rows.chunks(rows.len().div_ceil(STEPS as usize)).enumerate() {
-            report_progress(ctx, step).await;
-            sleep(self.setup.tick.max(MIN_STEP)).await;
-            // A few kilobytes: sooner written than handed to another thread.
-            file.write_all(share).map_err(text)?;
-            call.step_done();
+    ) -> anyhow::Result<Option<()>> {
+        let held = &self.resources;
+        let _running = held.running()?;
+        // Each of these is a value that gives itself back in its `Drop`. So every way out of
+        // this function gives them back: the end, each `?`, and the cancel.
+        let _permit = held.try_permit()?;
+        let file = held.unfinished(check(&args.report)?).await?;
+        tokio::select! {
+            biased;
+            // `select!` drops the loser, here `write`. It may stand at any of its `.await`s, and
+            // no further line of it runs, only destructors. `write` is *cancel safe* here,
+            // because half a temporary file harms nobody.
+            () = ctx.ct.cancelled() => return Ok(None),
+            written = self.write(file.writer()?, args, call, ctx) => written?,
         }
-        file.sync_all().map_err(text)
+        // A critical section. Once the report is whole, a cancel comes too late: nobody drops
+        // this `.await`, so the rename is done or not done, and we know which.
+        file.publish().await?;
+        Ok(Some(()))
+    }
+
+    /// The bad way: take by hand, give back by hand.
+    async fn write_report_leaking(
+        &self,
+        args: &ExportArgs,
+        call: &Call,
+        ctx: &RequestContext<RoleServer>,
+    ) -> anyhow::Result<Option<()>> {
+        let held = &self.resources;
+        let _running = held.running()?;
+        held.try_permit()?.forget();
+        let file = held.unfinished(check(&args.report)?).await?;
+        let writer = file.writer()?;
+        let (temporary, finished) = file.keep()?;
+        tokio::select! {
+            biased;
+            // The bug. The tool stops at once, so response times and processor load look
+            // perfect. But this is an early return, and the code that gives back is below.
+            () = ctx.ct.cancelled() => return Ok(None),
+            written = self.write(writer, args, call, ctx) => written?,
+        }
+        tokio::fs::rename(temporary, finished).await?;
+        held.add_permit();
+        Ok(Some(()))
+    }
+
+    /// Writes the report, a share of it in each step. Knows nothing of cancellation.
+    async fn write(
+        &self,
+        mut file: File,
+        args: &ExportArgs,
+        call: &Call,
+        ctx: &RequestContext<RoleServer>,
+    ) -> anyhow::Result<()> {
+        let data = self.setup.data.clone();
+        let source = spawn_blocking(move || data.find("part_9.csv")).await?;
+        let rows = tokio::fs::read(source.map_err(Error::msg)?).await?;
+        let steps = args.steps.get();
+        let upto = |step: u32| rows.len() * step as usize / steps as usize;
+        for step in 1..=steps {
+            file.write_all(&rows[upto(step - 1)..upto(step)]).await?;
+            file.flush().await?;
+            call.step_done();
+            report_progress(ctx, step, steps).await;
+            sleep(self.setup.tick.max(MIN_STEP)).await;
+        }
+        Ok(file.sync_all().await?)
     }
 }
 
-async fn report_progress(ctx: &RequestContext<RoleServer>, step: usize) {
+/// Writes down how the call ended. By now everything is given back, so a client that reads
+/// "cancelled" in the list knows both.
+fn finish(
+    call: Call,
+    args: &ExportArgs,
+    done: anyhow::Result<Option<()>>,
+) -> Result<String, String> {
+    match done {
+        Ok(Some(())) => {
+            call.end(State::Finished);
+            Ok(format!("exported {}.csv", args.report))
+        }
+        // Nobody reads this: rmcp drops the answer of a cancelled call.
+        Ok(None) => {
+            call.end(State::Cancelled);
+            Err("cancelled".to_owned())
+        }
+        Err(error) => {
+            call.end(State::Failed);
+            Err(format!("{error:#}"))
+        }
+    }
+}
+
+/// A report's name becomes a file name, so it may not be a path.
+fn check(report: &str) -> anyhow::Result<&str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    ensure!(
+        !report.is_empty() && report.len() <= 64 && report.chars().all(plain),
+        "report must be 1 to 64 letters, digits, '-' or '_', not {report:?}"
+    );
+    Ok(report)
+}
+
+async fn report_progress(ctx: &RequestContext<RoleServer>, step: u32, steps: u32) {
     if let Some(token) = ctx.meta.get_progress_token() {
-        let progress = ProgressNotificationParam::new(token, step as f64);
-        let _ = ctx.peer.notify_progress(progress.with_total(f64::from(STEPS))).await;
+        let progress = ProgressNotificationParam::new(token, step.into()).with_total(steps.into());
+        // If the client is gone, `ctx.ct` says so.
+        let _ = ctx.peer.notify_progress(progress).await;
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
-pub(crate) fn text(error: impl ToString) -> String {
-    error.to_string()
 }

@@ -1,56 +1,34 @@
-//! This lesson's tools: four ways to do the same work, three of which can be stopped.
+//! This lesson's tools: three ways to do the same work, two of which can be stopped.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use rmcp::handler::server::wrapper::{Json, Parameters};
-use rmcp::model::RequestId;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars, tool, tool_router};
-use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use shared::calls::{Call, CallList, State};
+use shared::dataset::LARGE;
 use shared::server::Setup;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::fs::File;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking, yield_now};
 
-use crate::group::{Group, adopt, end_orphans, is_alive};
-use crate::sort;
-use crate::work::{Digest, Work, thread_cpu_us};
+use crate::witness::{Rows, RowsOfCall};
+use crate::work::{Digest, Work};
 
 /// How many blocking threads the tools may use at once.
 pub const THREADS: usize = 2;
-/// After how many rows `polls` looks at its token, unless told otherwise.
+/// How many rows a tool reads between two looks at its token, unless told otherwise.
 pub const EVERY: u64 = 1000;
 
-/// The file that all of them work on.
-const FILE: &str = "large_dataset.csv";
-/// One chunk of asynchronous work: what is done between two chances to stop.
-const CHUNK: usize = 64 << 10;
 /// A server that does real work.
 #[derive(Debug, Clone)]
 pub struct WorkServer {
     setup: Setup,
     threads: Arc<Semaphore>,
-    left: Arc<Mutex<Left>>,
-}
-
-/// What calls may leave behind.
-#[derive(Debug, Default)]
-struct Left {
-    not_stopping: Vec<RequestId>,
-    groups: Vec<Pid>,
-}
-
-/// The answer of `leftovers`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Leftovers {
-    /// Blocking threads at work.
-    pub busy_threads: usize,
-    /// The calls that have been cancelled and whose threads work on.
-    pub not_stopping: Vec<RequestId>,
-    /// The process groups of which something is alive, if only as a zombie.
-    pub live_groups: Vec<i32>,
+    rows: Rows,
 }
 
 /// Arguments of the tools that work.
@@ -69,187 +47,124 @@ struct PollArgs {
     every: Option<u64>,
 }
 
+/// The answer of `rows`.
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct RowsRead {
+    /// Blocking threads at work.
+    pub busy_threads: usize,
+    /// The calls, newest last.
+    pub calls: Vec<RowsOfCall>,
+}
+
 #[tool_router(server_handler)]
 impl WorkServer {
     /// A server over these files, writing into these calls.
     pub fn new(setup: Setup) -> Self {
-        adopt();
-        Self { setup, threads: Arc::new(Semaphore::new(THREADS)), left: Arc::default() }
+        let threads = Arc::new(Semaphore::new(THREADS));
+        Self { setup, threads, rows: Rows::default() }
     }
 
-    /// Works in an async function. It can be stopped wherever it awaits.
+    /// Works in an async function, 1000 rows at a time. Can be stopped after each 1000.
     #[tool]
     async fn awaits(
         &self,
         Parameters(WorkArgs { passes }): Parameters<WorkArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<Json<Digest>, String> {
-        let path = self.setup.data.find(FILE)?;
+        let path = self.file().await?;
         let call = self.setup.calls.start("awaits", passes, &ctx);
-        let mut work = Work::default();
+        let mut work = Work::new(self.rows.watch(&ctx));
 
         let working = async {
             for _ in 0..passes {
-                let mut file = BufReader::with_capacity(CHUNK, tokio::fs::File::open(&path).await?);
-                let mut lines = Vec::with_capacity(CHUNK);
-                // Each of these awaits is a place to stop, and the work between two of them is
-                // how long a stop can take. An async function that computes for a second
-                // without awaiting cannot be stopped in that second, by nobody.
-                while (&mut file).take(CHUNK as u64).read_to_end(&mut lines).await? > 0 {
-                    file.read_until(b'\n', &mut lines).await?;
+                let mut file = BufReader::with_capacity(64 << 10, File::open(&path).await?);
+                loop {
+                    let mut lines = Vec::new();
+                    for _ in 0..EVERY {
+                        if file.read_until(b'\n', &mut lines).await? == 0 {
+                            break;
+                        }
+                    }
+                    if lines.is_empty() {
+                        break;
+                    }
+                    // Nothing can stop this line, because there is no `.await` in it. So a stop
+                    // takes as long as what is done at once here.
                     work.lines(&lines)?;
-                    lines.clear();
+                    // And an `.await` is only a chance to stop if it really waits. A read whose
+                    // bytes are there already returns at once, and `select!` does not get to
+                    // look at its other branch. This one goes back to the runtime for certain.
+                    yield_now().await;
                 }
                 call.step_done();
             }
-            anyhow::Ok(())
+            anyhow::Ok(work.digest())
         };
-        let outcome = tokio::select! {
-            () = ctx.ct.cancelled() => None,
-            done = working => Some(done),
+        let done = tokio::select! {
+            // Without `biased`, `select!` looks at its branches in a random order.
+            biased;
+            () = ctx.ct.cancelled() => Ok(None),
+            done = working => done.map(Some),
         };
-        match outcome {
-            None => {
-                call.end(State::Cancelled);
-                Err("cancelled".to_owned())
-            }
-            Some(Ok(())) => {
-                call.end(State::Finished);
-                Ok(Json(work.digest(None)))
-            }
-            Some(Err(error)) => Err(text(error)),
-        }
+        drop(work);
+        finish(call, done)
     }
 
-    /// Works on a blocking thread that looks at the token after so many rows.
+    /// Works on a blocking thread that looks at its token after so many rows.
     #[tool]
     async fn polls(
         &self,
         Parameters(PollArgs { passes, every }): Parameters<PollArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<Json<Digest>, String> {
-        let path = self.setup.data.find(FILE)?;
+        let path = self.file().await?;
         let permit = self.try_thread()?;
         let call = self.setup.calls.start("polls", passes, &ctx);
+        let mut work = Work::new(self.rows.watch(&ctx));
         let every = every.unwrap_or(EVERY);
 
-        // A blocking thread has no await, so nothing outside can stop it: not `select!`, not
-        // `abort()`. The token goes with it, and it asks. How often is a trade: the lesson
-        // measures it.
+        // A blocking thread has no `.await`, so nothing outside can stop it: `select!` cannot,
+        // `abort()` cannot. It gets the token, and looks at it. How often? `how_often` in the
+        // story counts what that costs, and what it saves.
         let stop = ctx.ct.clone();
-        let worked = spawn_blocking(move || {
-            let mut work = Work::default();
-            let began = thread_cpu_us();
-            let told = |row: u64| every > 0 && row.is_multiple_of(every) && stop.is_cancelled();
-            for _ in 0..passes {
-                if !work.file(&path, |row| !told(row))? {
-                    drop(permit);
-                    call.end(State::Cancelled);
-                    return Ok(None);
-                }
-                call.step_done();
-            }
-            drop(permit);
-            call.end(State::Finished);
-            anyhow::Ok(Some(work.digest(Some(thread_cpu_us() - began))))
+        let told = move |row: u64| every > 0 && row.is_multiple_of(every) && stop.is_cancelled();
+        let thread = spawn_blocking(move || {
+            let _permit = permit;
+            let done = work.passes(passes, &path, &call, told);
+            (call, done)
         });
-        let digest = worked.await.map_err(text)?.map_err(text)?;
-        digest.map(Json).ok_or_else(|| "cancelled".to_owned())
+        // The handler waits for the thread. It does not run ahead and say "cancelled".
+        finish_thread(thread.await)
     }
 
-    /// Leaves the work to another program: sorts the file, again and again.
-    #[tool]
-    async fn spawns(
-        &self,
-        Parameters(WorkArgs { passes }): Parameters<WorkArgs>,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<String, String> {
-        let call = self.setup.calls.start("spawns", passes, &ctx);
-        let mut group = self.start_sorting(passes)?;
-        let sorted = tokio::select! {
-            () = ctx.ct.cancelled() => None,
-            done = sort::each_pass(&mut group, &call) => Some(done),
-        };
-        // On every way out: no process of the group stays, and the call ends only then.
-        group.end().await;
-        Self::sorted(sorted, call)
-    }
-
-    /// The same, but when it is cancelled it kills the child and nothing else.
-    #[tool]
-    async fn spawns_carelessly(
-        &self,
-        Parameters(WorkArgs { passes }): Parameters<WorkArgs>,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<String, String> {
-        let call = self.setup.calls.start("spawns_carelessly", passes, &ctx);
-        let mut group = self.start_sorting(passes)?;
-        let sorted = tokio::select! {
-            () = ctx.ct.cancelled() => None,
-            done = sort::each_pass(&mut group, &call) => Some(done),
-        };
-        // The bug: `kill` is told of one process. tokio waits for that one as well, so no
-        // zombie is left of it, and all looks well. What it has started lives on.
-        group.child.kill().await.map_err(text)?;
-        Self::sorted(sorted, call)
-    }
-
-    /// Works on a blocking thread that never looks at the token.
+    /// Works on a blocking thread that never looks at its token.
     #[tool]
     async fn ignores(
         &self,
         Parameters(WorkArgs { passes }): Parameters<WorkArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<Json<Digest>, String> {
-        let path = self.setup.data.find(FILE)?;
+        let path = self.file().await?;
         let permit = self.try_thread()?;
         let call = self.setup.calls.start("ignores", passes, &ctx);
-        let mut working = spawn_blocking(move || {
-            let mut work = Work::default();
-            for _ in 0..passes {
-                work.file(&path, |_| true)?;
-                call.step_done();
-            }
-            // The permit is given back when the thread is done, not when nobody waits any more.
-            drop(permit);
-            anyhow::Ok((call, work.digest(None)))
+        let mut work = Work::new(self.rows.watch(&ctx));
+        let thread = spawn_blocking(move || {
+            // The permit belongs to the thread. It comes back when the thread is done, and not
+            // when nobody waits for the thread any more.
+            let _permit = permit;
+            let done = work.passes(passes, &path, &call, |_| false);
+            (call, done)
         });
-        let worked = tokio::select! {
-            worked = &mut working => worked,
-            () = ctx.ct.cancelled() => {
-                // Nothing here can stop that thread. What is left is to say so, and not to
-                // return: the call has not ended, and who asks must see that.
-                self.left().not_stopping.push(ctx.id.clone());
-                let worked = working.await;
-                self.left().not_stopping.retain(|id| *id != ctx.id);
-                worked
-            }
-        };
-        let (call, digest) = worked.map_err(text)?.map_err(text)?;
-        call.end(State::Finished);
-        Ok(Json(digest))
+        // Nothing can stop that thread. What is left is honesty: as long as it works, the call
+        // runs, and the list says so.
+        finish_thread(thread.await)
     }
 
-    /// Tells what is still at work: threads, and processes.
+    /// Tells how many rows each call has read, and how many of them since its cancel.
     #[tool]
-    async fn leftovers(&self) -> Json<Leftovers> {
-        let left = self.left();
-        let live = left.groups.iter().filter(|group| is_alive(**group));
-        Json(Leftovers {
-            busy_threads: THREADS - self.threads.available_permits(),
-            not_stopping: left.not_stopping.clone(),
-            live_groups: live.map(|group| group.as_raw_nonzero().get()).collect(),
-        })
-    }
-
-    /// Kills all processes that were left behind.
-    #[tool]
-    async fn sweep(&self) -> String {
-        let groups = std::mem::take(&mut self.left().groups);
-        for group in groups {
-            end_orphans(group).await;
-        }
-        "swept".to_owned()
+    async fn rows(&self) -> Json<RowsRead> {
+        let busy_threads = THREADS.saturating_sub(self.threads.available_permits());
+        Json(RowsRead { busy_threads, calls: self.rows.list() })
     }
 
     /// Lists the calls this server runs and has run, newest last.
@@ -260,44 +175,39 @@ impl WorkServer {
 
     /// A thread, or an error: a queue behind threads that do not stop would only grow.
     fn try_thread(&self) -> Result<OwnedSemaphorePermit, String> {
-        Arc::clone(&self.threads).try_acquire_owned().map_err(|_| {
-            let stubborn = self.left().not_stopping.len();
-            format!("busy: all {THREADS} threads are at work, {stubborn} of them for cancelled calls that do not stop")
-        })
+        let permit = Arc::clone(&self.threads).try_acquire_owned();
+        permit.map_err(|_| format!("busy: all {THREADS} threads are at work, try again later"))
     }
 
-    /// Starts to sort the file so many times, in processes of a group of their own.
-    fn start_sorting(&self, passes: u32) -> Result<Group, String> {
-        let group = sort::start(&self.setup.data.find(FILE)?, passes).map_err(text)?;
-        let mut left = self.left();
-        // The number of a group that has ended may be given to another.
-        left.groups.retain(|group| is_alive(*group));
-        left.groups.push(group.id);
-        drop(left);
-        Ok(group)
-    }
-
-    /// How sorting ended; none if it was cancelled.
-    fn sorted(sorted: Option<std::io::Result<()>>, call: Call) -> Result<String, String> {
-        match sorted {
-            None => {
-                call.end(State::Cancelled);
-                Err("cancelled".to_owned())
-            }
-            Some(Ok(())) => {
-                call.end(State::Finished);
-                Ok(format!("sorted {FILE}"))
-            }
-            Some(Err(error)) => Err(text(error)),
-        }
-    }
-
-    fn left(&self) -> MutexGuard<'_, Left> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The file that all tools work on. The disk is asked on a blocking thread.
+    async fn file(&self) -> Result<PathBuf, String> {
+        let data = self.setup.data.clone();
+        spawn_blocking(move || data.find(LARGE)).await.map_err(|error| error.to_string())?
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
-fn text(error: impl ToString) -> String {
-    error.to_string()
+/// Writes down how the call ended. By now the work has stopped.
+fn finish(call: Call, done: anyhow::Result<Option<Digest>>) -> Result<Json<Digest>, String> {
+    match done {
+        Ok(Some(digest)) => {
+            call.end(State::Finished);
+            Ok(Json(digest))
+        }
+        Ok(None) => {
+            call.end(State::Cancelled);
+            Err("cancelled".to_owned())
+        }
+        Err(error) => {
+            call.end(State::Failed);
+            Err(format!("{error:#}"))
+        }
+    }
+}
+
+/// The same for work on a thread. If the thread panicked, it has dropped its call: failed.
+fn finish_thread(
+    thread: Result<(Call, anyhow::Result<Option<Digest>>), JoinError>,
+) -> Result<Json<Digest>, String> {
+    let (call, done) = thread.map_err(|error| error.to_string())?;
+    finish(call, done)
 }

@@ -1,70 +1,80 @@
-//! The work itself, real and the same for all tools: read the file, parse it, hash every field.
+//! The work itself, real and the same for all tools: read the file, parse it, hash every row.
 
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
 
 use csv::{ByteRecord, ReaderBuilder};
 use rmcp::schemars;
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+use shared::calls::Call;
+
+use crate::witness::Witness;
 
 /// What the work comes to.
-#[derive(Debug, Default, Clone, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Digest {
     /// Rows parsed and hashed.
     pub rows: u64,
-    /// The hash of all their fields.
-    pub hash: u64,
-    /// The processor time of the thread that did it, in microseconds, if one thread did it
-    /// all. What other programs do meanwhile does not count.
-    pub cpu_us: Option<u64>,
+    /// The hash of all of them, in hexadecimal digits.
+    pub hash: String,
 }
 
-/// Work under way.
-#[derive(Debug, Default)]
+/// Work under way. Its witness sees its end when it is dropped.
+#[derive(Debug)]
 pub struct Work {
-    rows: u64,
+    witness: Witness,
     hasher: DefaultHasher,
 }
 
 impl Work {
-    /// Parses and hashes these whole lines of a CSV file.
-    pub fn lines(&mut self, lines: &[u8]) -> Result<bool, csv::Error> {
-        self.read(lines, |_| true)
+    /// Work that has not begun.
+    pub fn new(witness: Witness) -> Self {
+        Self { witness, hasher: DefaultHasher::new() }
     }
 
-    /// Parses and hashes a whole file, as long as `go_on`, asked at each row, says so. False if
-    /// it did not say so to the end.
-    pub fn file(&mut self, path: &Path, go_on: impl Fn(u64) -> bool) -> Result<bool, csv::Error> {
-        self.read(std::fs::File::open(path)?, go_on)
-    }
-
-    fn read(
+    /// Goes through the file so many times. Asks before each row whether it is told to stop, and
+    /// returns `None` if it is.
+    pub fn passes(
         &mut self,
-        input: impl std::io::Read,
-        go_on: impl Fn(u64) -> bool,
-    ) -> Result<bool, csv::Error> {
+        passes: u32,
+        path: &Path,
+        call: &Call,
+        told: impl Fn(u64) -> bool,
+    ) -> anyhow::Result<Option<Digest>> {
+        for _ in 0..passes {
+            if !self.read(File::open(path)?, &told)? {
+                return Ok(None);
+            }
+            call.step_done();
+        }
+        Ok(Some(self.digest()))
+    }
+
+    /// Parses and hashes these whole lines.
+    pub fn lines(&mut self, lines: &[u8]) -> anyhow::Result<()> {
+        self.read(lines, &|_| false)?;
+        Ok(())
+    }
+
+    /// Reads to the end, or until told to stop: then it says false.
+    fn read(&mut self, input: impl Read, told: &impl Fn(u64) -> bool) -> anyhow::Result<bool> {
         let mut reader = ReaderBuilder::new().has_headers(false).from_reader(input);
         let mut row = ByteRecord::new();
         while reader.read_byte_record(&mut row)? {
-            if !go_on(self.rows) {
+            if told(self.witness.rows()) {
                 return Ok(false);
             }
-            row.iter().for_each(|field| field.hash(&mut self.hasher));
-            self.rows += 1;
+            row.as_slice().hash(&mut self.hasher);
+            self.witness.row_read();
         }
         Ok(true)
     }
 
     /// What it came to.
-    pub fn digest(&self, cpu_us: Option<u64>) -> Digest {
-        Digest { rows: self.rows, hash: self.hasher.finish(), cpu_us }
+    pub fn digest(&self) -> Digest {
+        let hash = format!("{:016x}", self.hasher.finish());
+        Digest { rows: self.witness.rows(), hash }
     }
-}
-
-/// The processor time that this thread has used, in microseconds.
-pub fn thread_cpu_us() -> u64 {
-    let time = Duration::try_from(clock_gettime(ClockId::ThreadCPUTime));
-    time.unwrap_or_default().as_micros().try_into().unwrap_or(u64::MAX)
 }

@@ -17,6 +17,7 @@ use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, DetailedTask, JsonObject, Task, TaskPayload, TaskStatus};
 use rmcp::task_manager::TaskExit;
 use serde::Serialize;
+use shared::stop::Stop;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -36,7 +37,7 @@ pub struct Limits {
 #[derive(Debug, Clone)]
 pub struct Store {
     limits: Limits,
-    stop: CancellationToken,
+    stop: Stop,
     tasks: Arc<Mutex<HashMap<String, Entry>>>,
 }
 
@@ -55,8 +56,8 @@ pub struct TaskHandle {
 }
 
 impl Store {
-    /// An empty store. When `stop` fires, all its tasks are told to stop.
-    pub fn new(limits: Limits, stop: CancellationToken) -> Self {
+    /// An empty store. When the server stops, all tasks are told to stop, and it waits for them.
+    pub fn new(limits: Limits, stop: Stop) -> Self {
         Self { limits, stop, tasks: Arc::default() }
     }
 
@@ -73,7 +74,7 @@ impl Store {
         let task = Task::new(&id, TaskStatus::Working, &now, &now)
             .with_ttl_ms(millis(ttl))
             .with_poll_interval_ms(millis(poll_interval));
-        let stop = self.stop.child_token();
+        let stop = self.stop.token().child_token();
         let mut tasks = self.tasks();
         if tasks.len() >= capacity {
             return Err(format!(
@@ -98,6 +99,7 @@ impl Store {
         task: TaskHandle,
         work: impl Future<Output = Result<CallToolResult, TaskExit>>,
     ) {
+        let running = self.stop.running();
         let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
         if let Ok(ended) = timeout(self.limits.ttl, &mut work).await {
             self.settle(
@@ -117,6 +119,7 @@ impl Store {
             task.stop.cancel();
             let _ = work.await;
         }
+        drop(running);
         sleep(self.limits.ttl).await;
         self.tasks().remove(&task.id);
     }

@@ -1,10 +1,7 @@
-//! This lesson's server. A call is answered at once with a task, if its client takes tasks, and
-//! else, when the work is done, with its result.
-//!
-//! The work itself, in `work.rs`, is the same in both cases.
+//! This lesson's server. A client that takes tasks is answered at once, with a task. Any other
+//! client waits for the result. The work is the same for both.
 
-use std::fs::File;
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 use rmcp::handler::server::wrapper::{Json, Parameters};
@@ -18,22 +15,51 @@ use rmcp::task_manager::TaskExit;
 use rmcp::{ErrorData, RoleServer, ServerHandler, schemars, tool, tool_handler, tool_router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::calls::{CallList, State};
-use shared::server::{ProcessArgs, Setup, Steps};
+use shared::calls::{Call, CallList, State};
+use shared::server::{Caller, FileServer, ProcessArgs, Setup, Steps, processed};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
-use crate::store::{Limits, Store};
-use crate::work::{Caller, POSTING_STEPS, post, process};
+use crate::journal::{Journal, Posting};
+use crate::store::{Limits, Store, TaskHandle};
 
-/// How long a step takes at least: who looks at a task after its first step finds it at work.
+/// How long a step takes at least: a client that looks after the first step finds it at work.
 const MIN_STEP: Duration = Duration::from_millis(50);
+/// How many steps a posting takes.
+const POSTING_STEPS: u32 = 10;
 
 /// A server that works in tasks.
 #[derive(Debug, Clone)]
 pub struct TaskServer {
     setup: Setup,
+    files: FileServer,
     store: Store,
-    journal: Arc<File>,
+    journal: Journal,
+}
+
+/// For whom a tool works.
+#[derive(Debug)]
+pub enum Asker {
+    /// A request that waits for the result.
+    Waiting(RequestContext<RoleServer>),
+    /// A task, whose request was answered long ago.
+    Task(TaskHandle),
+}
+
+impl Caller for Asker {
+    fn stop(&self) -> &CancellationToken {
+        match self {
+            Self::Waiting(ctx) => ctx.stop(),
+            Self::Task(task) => task.stop(),
+        }
+    }
+
+    async fn report(&self, done: u64, whole: u64, message: String) {
+        match self {
+            Self::Waiting(ctx) => ctx.report(done, whole, message).await,
+            Self::Task(task) => task.say(message),
+        }
+    }
 }
 
 /// Arguments of `post_to_journal`.
@@ -55,9 +81,14 @@ impl TaskServer {
 
     /// The same, with limits of the caller's choice.
     pub fn with_limits(setup: Setup, limits: Limits) -> anyhow::Result<Self> {
-        let stop = setup.stop.token().clone();
-        let journal = Arc::new(tempfile::tempfile()?);
-        Ok(Self { setup, store: Store::new(limits, stop), journal })
+        let store = Store::new(limits, setup.stop.clone());
+        let (files, journal) = (FileServer::new(setup.clone()), Journal::new()?);
+        Ok(Self { setup, files, store, journal })
+    }
+
+    /// The server's journal.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Reads a CSV file in `processing_time` steps and returns statistics of its columns.
@@ -69,30 +100,25 @@ impl TaskServer {
         ctx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, String> {
         let path = self.setup.data.find(&args.filename)?;
-        let (Steps(steps), tick) = (args.processing_time, self.setup.tick);
+        let (Steps(steps), files) = (args.processing_time, self.files.clone());
         let call = self.setup.calls.start("process_large_file", steps, &ctx);
-        let work = async move |caller: Caller| {
-            let text = format!("Successfully processed {}", args.filename);
-            match process(&path, steps, tick, &call, &caller).await {
-                Ok(Some(summary)) => {
-                    call.end(State::Finished);
-                    let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
-                    result.structured_content = Some(json!(summary));
-                    Ok(result)
-                }
-                // Written down when the work has stopped, and before the task says so.
-                Ok(None) => {
-                    call.end(State::Cancelled);
-                    Err(TaskExit::Cancelled)
-                }
-                Err(error) => Ok(failed(format!("{} cannot be read: {error:#}", args.filename))),
+        let work = async move |asker: Asker| match files.process(path, steps, &call, &asker).await {
+            Ok(Some(summary)) => {
+                call.end(State::Finished);
+                Ok(processed(&args.filename, &summary))
             }
+            // Written down when the work has stopped, and before the task says so.
+            Ok(None) => {
+                call.end(State::Cancelled);
+                Err(TaskExit::Cancelled)
+            }
+            Err(error) => Ok(failed(format!("{} cannot be read: {error:#}", args.filename))),
         };
         self.answer(ctx, work).await
     }
 
     /// Appends the rows of a CSV file to the server's journal: all of them, or none. Can be
-    /// cancelled until the first row is written, and from then on no more.
+    /// cancelled until the first row is written. From then on it can only finish.
     #[tool]
     async fn post_to_journal(
         &self,
@@ -102,14 +128,17 @@ impl TaskServer {
         let path = self.setup.data.find(&args.filename)?;
         let (journal, tick) = (self.journal.clone(), self.setup.tick);
         let call = self.setup.calls.start("post_to_journal", POSTING_STEPS, &ctx);
-        let work = async move |caller: Caller| {
-            if caller.stop().is_cancelled() {
-                call.end(State::Cancelled);
-                return Err(TaskExit::Cancelled);
-            }
-            // The point of no return. A journal with half a file in it is worse than one with
-            // the whole file, so from here on the token is not looked at.
-            match post(&path, &journal, tick, &call, &caller).await {
+        let work = async move |asker: Asker| {
+            let posting = tokio::select! {
+                biased;
+                () = asker.stop().cancelled() => {
+                    call.end(State::Cancelled);
+                    return Err(TaskExit::Cancelled);
+                }
+                // One posting at a time. A call that waits for its turn can still be cancelled.
+                posting = journal.begin() => posting,
+            };
+            match post(&path, posting, tick, &call, &asker).await {
                 Ok(rows) => {
                     call.end(State::Finished);
                     let text = format!("posted {rows} rows");
@@ -123,17 +152,11 @@ impl TaskServer {
         self.answer(ctx, work).await
     }
 
-    /// Panics in its first step. Whoever waits for it hears of that all the same.
+    /// Counts the rows of the server's journal.
     #[tool]
-    async fn crash(&self, ctx: RequestContext<RoleServer>) -> Result<CallToolResponse, String> {
-        let (tick, call) = (self.setup.tick, self.setup.calls.start("crash", 1, &ctx));
-        let work = async move |_caller: Caller| {
-            sleep(tick).await;
-            drop(call);
-            // What `panic!` does, but for its message in the middle of the lesson's output.
-            std::panic::resume_unwind(Box::new("a panic on purpose"))
-        };
-        self.answer(ctx, work).await
+    async fn read_journal(&self) -> Result<CallToolResult, String> {
+        let text = self.journal.read().await.map_err(|error| format!("the journal: {error}"))?;
+        Ok(CallToolResult::structured(json!({ "rows": text.lines().count() })))
     }
 
     /// Lists the calls this server runs and has run, newest last.
@@ -146,7 +169,7 @@ impl TaskServer {
     pub async fn answer<F>(
         &self,
         ctx: RequestContext<RoleServer>,
-        work: impl FnOnce(Caller) -> F,
+        work: impl FnOnce(Asker) -> F,
     ) -> Result<CallToolResponse, String>
     where
         F: Future<Output = Result<CallToolResult, TaskExit>> + Send + 'static,
@@ -154,16 +177,50 @@ impl TaskServer {
         if takes_tasks(&ctx) {
             // Nothing of the request goes with the work. Its `ct` above all: that fires when
             // the request is answered, which is now.
-            let task = self.store.start(|task| work(Caller::Task(task)))?;
+            let task = self.store.start(|task| work(Asker::Task(task)))?;
             return Ok(CallToolResponse::Task(CreateTaskResult::new(task)));
         }
-        match work(Caller::Waiting(ctx)).await {
+        match work(Asker::Waiting(ctx)).await {
             Ok(result) => Ok(result.into()),
             Err(TaskExit::Error(error)) => Err(error.message.into_owned()),
             // Nobody reads this: rmcp drops what a cancelled handler returns.
             Err(TaskExit::Cancelled) => Err("cancelled".to_owned()),
         }
     }
+}
+
+/// Writes the file's rows, a share of them in each step. From the first on it does not look at
+/// the token to stop: a journal with half a file in it is worse than one with the whole file.
+/// When told to stop it only hurries.
+async fn post(
+    path: &Path,
+    mut posting: Posting,
+    tick: Duration,
+    call: &Call,
+    asker: &Asker,
+) -> anyhow::Result<usize> {
+    let text = tokio::fs::read_to_string(path).await?;
+    let rows: Vec<_> = text.lines().skip(1).collect();
+    let (whole, share) = (rows.len(), rows.len().div_ceil(POSTING_STEPS as usize).max(1));
+    let mut posted = 0;
+    for part in rows.chunks(share) {
+        posting = posting.append(part.join("\n") + "\n").await?;
+        posted += part.len();
+        // News and a pause, for people. Neither is part of the work.
+        let pause = async {
+            let message = format!("cannot be stopped now: {posted} of {whole} rows");
+            asker.report(posted as u64, whole as u64, message).await;
+            sleep(tick).await;
+        };
+        tokio::select! {
+            biased;
+            () = asker.stop().cancelled() => {}
+            () = pause => {}
+        }
+        call.step_done();
+    }
+    posting.commit().await?;
+    Ok(posted)
 }
 
 #[tool_handler]
@@ -181,8 +238,7 @@ impl ServerHandler for TaskServer {
         self.store.get(&request.task_id).map(GetTaskResult::new)
     }
 
-    /// No task here ever asks its client for anything, and answers to questions that were never
-    /// asked are to be ignored.
+    /// No task here ever asks its client for anything. An answer to no question is ignored.
     async fn update_task(
         &self,
         request: UpdateTaskParams,

@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::client::{PATIENCE, PROMPT};
+use shared::client::PATIENCE;
 use sse_stream::{Sse, SseStream};
 use tokio::time::{Duration, Instant, sleep, timeout};
 
@@ -14,6 +14,9 @@ use crate::with_meta;
 
 /// An incoming message that is longer than this is not printed whole.
 const WIDTH: usize = 320;
+
+/// How many steps a server may do between our cancel and its end. One may be under way.
+const GRACE: u64 = 5;
 
 /// A server's endpoint, and what every message to it carries.
 #[derive(Debug)]
@@ -98,34 +101,39 @@ impl Wire {
         Ok(Response { session, status, messages, started: self.started })
     }
 
-    /// Asks the server until it says that the call no longer runs, but not for long.
-    pub async fn stopped(&self, id: u32) -> anyhow::Result<()> {
-        let asked = Instant::now();
-        let mut call = self.record(id).await?;
-        while call["state"] == "running" && asked.elapsed() < PROMPT {
+    /// Asks the server until it says that our call no longer runs, or has gone on for [`GRACE`]
+    /// steps.
+    pub async fn stopped(&self) -> anyhow::Result<()> {
+        let mut call = self.record().await?;
+        let steps = |call: &Value| call["steps_done"].as_u64().unwrap_or_default();
+        let (asked, after) = (Instant::now(), steps(&call) + GRACE);
+        while call["state"] == "running" && steps(&call) < after {
+            ensure!(asked.elapsed() < 3 * PATIENCE, "the call neither works nor stops: {call}");
             sleep(Duration::from_millis(100)).await;
-            call = self.record(id).await?;
+            call = self.record().await?;
         }
         let (state, done, total) = (&call["state"], &call["steps_done"], &call["steps_total"]);
         ensure!(
             state != "running",
-            "the server did not stop: {PROMPT:?} after the cancel its call was still running"
+            "the server did not stop: {GRACE} steps after the cancel its call was still running"
         );
         ensure!(state == "cancelled", "the server did not cancel: its call is {state}");
         println!("✂️  the server says: cancelled after {done} of {total} steps");
         Ok(())
     }
 
-    /// What the server's list says of the newest call with this id.
-    async fn record(&self, id: u32) -> anyhow::Result<Value> {
+    /// What the server's list says of its newest piece of work: ours. Not by the request id: a
+    /// bridge between us and the server gives the request an id of its own.
+    async fn record(&self) -> anyhow::Result<Value> {
         // An id names one request for ever, so every question has a new one.
         let ask = json!({ "jsonrpc": "2.0", "id": self.ids.fetch_add(1, Ordering::Relaxed),
             "method": "tools/call", "params": { "name": "list_calls", "arguments": {} } });
         let ask = if self.is_stateless() { with_meta(ask) } else { ask };
         let answer = self.post(&ask).await?.answer().await?;
         let calls = answer["result"]["structuredContent"]["calls"].as_array();
-        let ours = calls.and_then(|calls| calls.iter().rfind(|call| call["request_id"] == id));
-        ours.cloned().with_context(|| format!("the server does not list the call {id}: {answer}"))
+        let work = |call: &&Value| call["tool"] == "process_large_file";
+        let ours = calls.and_then(|calls| calls.iter().rfind(work));
+        ours.cloned().with_context(|| format!("the server does not list our call: {answer}"))
     }
 
     fn is_stateless(&self) -> bool {
@@ -169,6 +177,14 @@ impl Response {
             if message["method"] != "notifications/progress" {
                 return Ok(message);
             }
+        }
+    }
+
+    /// How the stream of a cancelled call ends, at a server that may end it as it likes.
+    pub async fn last_word(&mut self) -> String {
+        match self.answer().await {
+            Ok(answer) => answer.to_string(),
+            Err(nothing) => format!("no answer ({nothing}), which the specification allows"),
         }
     }
 

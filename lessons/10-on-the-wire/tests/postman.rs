@@ -19,6 +19,7 @@ const SCHEMA_CHECK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postman/s
 /// At this tick a run of the whole collection takes about 15 seconds, and in 2.2 there are
 /// almost three of them for the cancel to reach the server.
 const TICK: &str = "400ms";
+
 fn collection() -> Value {
     serde_json::from_str(&std::fs::read_to_string(COLLECTION).unwrap()).unwrap()
 }
@@ -132,7 +133,7 @@ fn newman_plays_the_whole_collection() {
     let report = Newman::play(&server.url, &[]).report();
     assert_eq!(report.failed(), [""; 0]);
     let asserted = report.asserted();
-    // On this server there are no tasks: see lessons/09-tasks/tests/postman.rs.
+    // On this server there are no tasks: see lessons/09-tasks/tests/story/external.rs.
     let skips = |name: &str| name.starts_with("5.") && !name.starts_with("5.1");
     for request in &requests() {
         let name = name(request);

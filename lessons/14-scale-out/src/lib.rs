@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use course::lesson::{Lesson, Protocol, Transport};
-use shared::layer::Server;
+use hosting::layer::Server;
 use shared::server::FileServer;
 
 use stage::Options;

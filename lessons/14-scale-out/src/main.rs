@@ -15,7 +15,7 @@ use scale_out::replica::{self, Manner};
 use scale_out::stage::Options;
 use scale_out::store::Store;
 use scale_out::{LESSON, story};
-use shared::hosting::Stop;
+use shared::stop::Stop;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};

@@ -9,16 +9,17 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
+use hosting::guard::Guard;
+use hosting::layer::Server;
+use hosting::serve_http;
 use rmcp::transport::streamable_http_server::session::{
     SessionState, SessionStore, SessionStoreError,
 };
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use shared::calls::Calls;
 use shared::dataset::DataFolder;
-use shared::guard::Guard;
-use shared::hosting::{Stop, serve_http};
-use shared::layer::Server;
 use shared::server::{FileServer, Setup};
+use shared::stop::Stop;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -67,10 +68,10 @@ pub async fn serve(
     if flaw != Some(Flaw::NoStore) {
         config.session_store = Some(Arc::new(Shared(store.clone())));
     }
-    let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
+    let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions.clone(), config);
     let app = Router::new()
         .route_service("/mcp", mcp)
-        .layer(from_fn_with_state(store, delete_everywhere));
+        .layer(from_fn_with_state((store, sessions), session_requests));
     let ended = serve_http(listener, app, stop, streams).await;
     listening.abort();
     ended
@@ -97,17 +98,16 @@ async fn listen(store: Arc<dyn Store>, sessions: Arc<Sessions>, tasks: Arc<Tasks
 
 /// A DELETE ends the session here and then on the other replicas. rmcp would tell its
 /// `SessionStore` too, but answers 202 also if that fails.
-async fn delete_everywhere(
-    State(store): State<Arc<dyn Store>>,
+async fn session_requests(
+    State((store, sessions)): State<(Arc<dyn Store>, Arc<Sessions>)>,
     request: Request,
     next: Next,
 ) -> Response {
     let session = request.headers().get("mcp-session-id").and_then(|id| id.to_str().ok());
-    let deleted = session.filter(|_| request.method() == Method::DELETE).map(str::to_owned);
-    let mut response = next.run(request).await;
-    if let Some(session) = deleted
-        && response.status().is_success()
-    {
+    let Some(session) = session.map(str::to_owned) else { return next.run(request).await };
+    let delete = request.method() == Method::DELETE;
+    let mut response = sessions.in_turn(&session, next.run(request)).await;
+    if delete && response.status().is_success() {
         *response.status_mut() = StatusCode::NO_CONTENT;
         if let Err(error) = store.end_session(&session).await {
             let why = format!("the session may still run elsewhere, try again: {error:#}\n");
@@ -132,7 +132,7 @@ impl SessionStore for Shared {
         Ok(self.0.save_session(id, &serde_json::to_string(state)?).await?)
     }
 
-    /// `delete_everywhere` does it.
+    /// `session_requests` does it.
     async fn delete(&self, _: &str) -> Result<(), SessionStoreError> {
         Ok(())
     }

@@ -10,6 +10,10 @@ use std::time::Duration;
 use axum::http::request::Parts;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
+use hosting::between::Between;
+use hosting::guard::Limits;
+use hosting::layer::{Layer, Server};
+use hosting::sessions::Sessions as Local;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelledNotification, CancelledNotificationParam,
     ClientJsonRpcMessage, ClientNotification, JsonRpcMessage, ServerJsonRpcMessage,
@@ -20,9 +24,6 @@ use rmcp::transport::streamable_http_server::session::{
     RestoreOutcome, ServerSseMessage, SessionId, SessionManager,
 };
 use rmcp::{ErrorData, RoleServer};
-use shared::between::Between;
-use shared::layer::{Layer, Server};
-use shared::sessions::Sessions as Local;
 use tokio::time::sleep;
 
 use crate::flaw::Flaw;
@@ -36,14 +37,34 @@ pub struct Sessions {
     local: Local,
     store: Arc<dyn Store>,
     running: Mutex<HashSet<CallName>>,
+    /// The sessions that have answered a request here.
+    ready: Mutex<HashSet<String>>,
+    restoring: tokio::sync::Mutex<()>,
     flaw: Option<Flaw>,
 }
 
 impl Sessions {
     /// No sessions yet.
     pub fn new(store: Arc<dyn Store>, flaw: Option<Flaw>) -> Self {
-        let local = Local::new(Between::default());
-        Self { local, store, running: Mutex::default(), flaw }
+        let local = Local::new(Between::default(), Limits::default().sessions);
+        let (running, ready, restoring) = Default::default();
+        Self { local, store, running, ready, restoring, flaw }
+    }
+
+    /// Answers a request of a session. If the session may have to be restored for it, other such
+    /// requests wait until this one is answered.
+    ///
+    /// rmcp 3.9.0 lets them in: the second is answered 500, or read before the session is open.
+    pub async fn in_turn<T>(&self, session: &str, answer: impl Future<Output = T>) -> T {
+        if locked(&self.ready).contains(session) {
+            return answer.await;
+        }
+        let _turn = self.restoring.lock().await;
+        let answer = answer.await;
+        if self.local.has_session(&session.to_owned().into()).await.unwrap_or(false) {
+            locked(&self.ready).insert(session.to_owned());
+        }
+        answer
     }
 
     /// A cancel that came in here. The call may run here, elsewhere, or not yet.
@@ -53,7 +74,7 @@ impl Sessions {
         reason: Option<String>,
         message: ClientJsonRpcMessage,
     ) -> Result<(), Failed> {
-        let ours = self.running().contains(&call);
+        let ours = locked(&self.running).contains(&call);
         if self.flaw == Some(Flaw::EngineFirst) {
             self.store.cancel(&call, reason.as_deref()).await?;
         }
@@ -68,7 +89,7 @@ impl Sessions {
 
     /// The bell says that a call is cancelled. It concerns one replica.
     pub async fn cancelled_elsewhere(&self, call: &CallName, reason: Option<String>) {
-        if self.running().contains(call) {
+        if locked(&self.running).contains(call) {
             let params = CancelledNotificationParam::new(Some(call.id.clone()), reason);
             let cancel = ClientJsonRpcMessage::notification(
                 ClientNotification::CancelledNotification(CancelledNotification::new(params)),
@@ -80,7 +101,7 @@ impl Sessions {
 
     /// A session was deleted, on any replica. Its calls are cancelled here.
     pub async fn ended_elsewhere(&self, session: &str) {
-        let _ = self.local.close_session(&session.to_owned().into()).await;
+        let _ = self.close_session(&session.to_owned().into()).await;
     }
 
     /// Looks at the record of a running call: at its start, because a cancel may overtake its
@@ -96,11 +117,11 @@ impl Sessions {
             sleep(LOOK_EVERY).await;
         }
     }
+}
 
-    /// No code of ours panics while it holds the lock.
-    fn running(&self) -> MutexGuard<'_, HashSet<CallName>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// No code of ours panics while it holds the lock.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Stands around the tools: knows which calls of sessions run here, and watches their records.
@@ -138,14 +159,14 @@ struct Running<'a>(&'a Sessions, &'a CallName);
 
 impl<'a> Running<'a> {
     fn enter(sessions: &'a Sessions, call: &'a CallName) -> Self {
-        sessions.running().insert(call.clone());
+        locked(&sessions.running).insert(call.clone());
         Self(sessions, call)
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.running().remove(self.1);
+        locked(&self.0.running).remove(self.1);
     }
 }
 
@@ -173,7 +194,7 @@ impl From<LocalSessionManagerError> for Failed {
     }
 }
 
-/// All but `accept_message` is left to the usual sessions.
+/// All but cancels is left to the usual sessions.
 impl SessionManager for Sessions {
     type Error = Failed;
     type Transport = <Local as SessionManager>::Transport;
@@ -218,6 +239,7 @@ impl SessionManager for Sessions {
     }
 
     async fn close_session(&self, id: &SessionId) -> Result<(), Failed> {
+        locked(&self.ready).remove(&**id);
         Ok(self.local.close_session(id).await?)
     }
 

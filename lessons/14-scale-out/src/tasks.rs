@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use hosting::layer::{Layer, Server};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelTaskParams, CreateTaskResult, DetailedTask,
     GetTaskParams, GetTaskResult, JsonObject, RequestMetaObject, ServerCapabilities, ServerConfig,
@@ -18,7 +19,6 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
-use shared::layer::{Layer, Server};
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -35,7 +35,8 @@ pub(crate) fn read(lessons: &[Lesson]) -> (Options, Task<'_>) {
         _ => ("tour", "Plays the first lessons one after the other"),
     };
     let chapters = lessons.iter().flat_map(|lesson| lesson.chapters).map(|chapter| {
-        let command = Command::new(chapter.name).about(chapter.title).hide(lessons.len() > 1);
+        let hidden = lessons.len() > 1 || chapter.title.is_empty();
+        let command = Command::new(chapter.name).about(chapter.title).hide(hidden);
         ChapterArgs::augment_args(command)
     });
     let mut command = Cli::command().name(name).about(title).subcommands(chapters);
@@ -54,7 +55,10 @@ fn task<'a>(
         return Err(clap::Error::raw(ErrorKind::InvalidValue, "there is no such lesson"));
     };
     let (transport, protocol) = (options.transport, options.protocol);
-    let no_transport = (!lesson.transports.contains(&transport)).then(|| transport.to_string());
+    // Every server speaks every transport. It is the story that may need one of them.
+    let serves = matches.subcommand_name() == Some("serve");
+    let no_transport = !serves && !lesson.transports.contains(&transport);
+    let no_transport = no_transport.then(|| transport.to_string());
     let no_protocol = protocol.filter(|it| !lesson.protocols.contains(it)).map(|it| it.to_string());
     if let Some(missing) = no_transport.or(no_protocol) {
         let why = format!("{} does not run on {missing}", lesson.name);
@@ -70,7 +74,16 @@ fn task<'a>(
         }
         return Ok((options, Task::Play { lesson, chapter: Some(chapter), url }));
     }
-    let task = match Cli::from_arg_matches(matches)?.command {
+    let cli = Cli::from_arg_matches(matches)?;
+    if let Some(url) = cli.url {
+        let chapters = lesson.chapters.iter().filter(|chapter| !chapter.title.is_empty());
+        let mut parts = vec!["client"];
+        parts.extend(chapters.map(|chapter| chapter.name));
+        let parts = parts.join(", ");
+        let why = format!("say first what to play against {url}: {parts}; as in `client --url ..`");
+        return Err(clap::Error::raw(ErrorKind::ArgumentConflict, why));
+    }
+    let task = match cli.command {
         None if wanted.is_none() && lessons.len() > 1 => Task::Tour,
         None => Task::Play { lesson, chapter: None, url: None },
         Some(Mode::Serve { addr, data }) => Task::Serve { lesson, addr, data },
@@ -87,6 +100,9 @@ fn task<'a>(
 struct Cli {
     #[command(subcommand)]
     command: Option<Mode>,
+    /// Only to say where it belongs
+    #[arg(long, hide = true)]
+    url: Option<String>,
     #[command(flatten)]
     options: Options,
 }

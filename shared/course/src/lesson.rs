@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 use futures::future::BoxFuture;
-use shared::layer::Server;
+use hosting::layer::Server;
 use shared::server::Setup;
 
 use crate::stage::Stage;
@@ -38,7 +38,8 @@ pub type Story = for<'a> fn(&'a Stage) -> BoxFuture<'a, anyhow::Result<()>>;
 pub struct Chapter {
     /// What it is called on the command line.
     pub name: &'static str,
-    /// What it shows, in one line.
+    /// What it shows, in one line. Without a title it is not listed: a second process that a
+    /// chapter starts.
     pub title: &'static str,
     /// Whether the chapter belongs to the whole story. One that waits for a person does not.
     pub in_story: bool,

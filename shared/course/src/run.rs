@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, ensure};
-use shared::between::Between;
+use hosting::between::Between;
+use hosting::{Door, Site};
 use shared::calls::Calls;
 use shared::dataset::DataFolder;
-use shared::hosting::{self, Door, Site, Stop};
 use shared::server::Setup;
+use shared::stop::Stop;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;

@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::bail;
+use hosting::between::Between;
+use hosting::layer::Server;
+use hosting::{self};
 use rmcp::model::{ClientCapabilities, ProtocolVersion};
-use shared::between::Between;
 use shared::client::Client;
-use shared::hosting::{self, Stop};
-use shared::layer::Server;
 use shared::server::Setup;
+use shared::stop::Stop;
 use tokio::process::Command;
 use wrong::Wrong;
 
@@ -71,9 +72,13 @@ impl Stage {
             None => (server, Between::default()),
             Some(wrong) => (wrong.tools(server), wrong.connections()),
         };
+        Ok(Self { tick, wrong, ..Self::piped(server, between, stop, protocol) })
+    }
+
+    /// The same with a server of the test's own.
+    pub fn piped(server: Server, between: Between, stop: Stop, protocol: Protocol) -> Self {
         let place = Place::InProcess { server, between, stop };
-        let stage = Self::over_http("", protocol);
-        Ok(Self { transport: Transport::Stdio, tick, wrong, place, ..stage })
+        Self { transport: Transport::Stdio, place, ..Self::over_http("", protocol) }
     }
 
     /// Connects a new client.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use hosting::between::Between;
+use hosting::layer::Server;
+use hosting::{Door, Site, host};
 use rmcp::ServerHandler;
-use shared::between::Between;
 use shared::calls::Calls;
 use shared::dataset::DataFolder;
-use shared::hosting::{Door, Site, Stop, host};
-use shared::layer::Server;
 use shared::server::{FileServer, Setup};
+use shared::stop::Stop;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;

@@ -44,7 +44,8 @@ impl Process {
         server
     }
 
-    fn start(mut program: Command) -> Self {
+    /// Any program.
+    pub fn start(mut program: Command) -> Self {
         let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (lines, output) = mpsc::channel();
         let printed: Lines<BufReader<ChildStdout>> =

@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use course::lesson::Protocol;
+use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use shared::calls::{CallList, CallRecord, State};
+use sse_stream::{Sse, SseStream};
 use tokio::time::{sleep, timeout};
 
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -101,14 +103,22 @@ pub struct RawClient {
     url: String,
     protocol: Protocol,
     session: Option<String>,
+    capabilities: Value,
 }
 
 impl RawClient {
     pub async fn open(url: &str, protocol: Protocol) -> Self {
-        let mut client =
-            Self { http: reqwest::Client::new(), url: url.to_owned(), protocol, session: None };
+        Self::open_as(json!({}), url, protocol).await
+    }
+
+    /// A client that declares these capabilities: once, or on 2026-07-28 with every request.
+    pub async fn open_as(capabilities: Value, url: &str, protocol: Protocol) -> Self {
+        let (http, url) = (reqwest::Client::new(), url.to_owned());
+        let mut client = Self { http, url, protocol, session: None, capabilities };
         if protocol == Protocol::V2025 {
-            let opened = client.post(&initialize()).await;
+            let mut hello = initialize();
+            hello["params"]["capabilities"] = client.capabilities.clone();
+            let opened = client.post(&hello).await;
             let session = opened.headers()["mcp-session-id"].to_str().unwrap();
             client.session = Some(session.to_owned());
             client.notify("notifications/initialized", &json!({})).await;
@@ -138,7 +148,9 @@ impl RawClient {
         let mut request = self.http(Method::POST).body(message.to_string());
         if self.protocol == Protocol::V2026 {
             request = request.header("mcp-method", message["method"].as_str().unwrap());
-            if let Some(name) = message["params"]["name"].as_str() {
+            // What the request is about: a tool, or a task.
+            let params = &message["params"];
+            if let Some(name) = params["name"].as_str().or(params["taskId"].as_str()) {
                 request = request.header("mcp-name", name);
             }
         }
@@ -146,8 +158,23 @@ impl RawClient {
     }
 
     pub async fn call(&self, id: impl Into<Value>, name: &str, arguments: &Value) -> Events {
-        let response = self.post(&tool_call(self.protocol, &id.into(), name, arguments)).await;
-        Events { response, buffer: Vec::new(), last_id: None }
+        let mut call = tool_call(self.protocol, &id.into(), name, arguments);
+        self.declare(&mut call);
+        Events::of(self.post(&call).await).await
+    }
+
+    /// The answer to a request of any method.
+    pub async fn ask(&self, method: &str, params: Value) -> Value {
+        let mut ask = request(self.protocol, &json!("ask"), method, params);
+        self.declare(&mut ask);
+        Events::of(self.post(&ask).await).await.answer().await
+    }
+
+    fn declare(&self, request: &mut Value) {
+        if self.protocol == Protocol::V2026 {
+            let declared = self.capabilities.clone();
+            request["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = declared;
+        }
     }
 
     /// Starts a call of this many steps.
@@ -172,7 +199,7 @@ impl RawClient {
         }
         let response = in_time("a GET stream", request.send()).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
-        Events { response, buffer: Vec::new(), last_id: None }
+        Events::of(response).await
     }
 
     /// Ends the session.
@@ -214,36 +241,35 @@ impl RawClient {
 
 /// The messages of a response: a stream of server-sent events, or one JSON body.
 pub struct Events {
-    response: Response,
-    buffer: Vec<u8>,
+    events: BoxStream<'static, Sse>,
     /// The id of the last event read.
     pub last_id: Option<String>,
 }
 
 impl Events {
+    async fn of(response: Response) -> Self {
+        let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+        let events = if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+            let events = SseStream::from_bytes_stream(response.bytes_stream());
+            events.map(|event| event.expect("a stream that ends, and is not cut")).boxed()
+        } else {
+            let body = in_time("a body", response.text()).await.unwrap();
+            let body = (!body.is_empty()).then_some(body);
+            stream::iter(body.map(|body| Sse::default().data(body))).boxed()
+        };
+        Self { events, last_id: None }
+    }
+
     /// The next message; none if the response has come to its proper end.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
-            let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") else {
-                let more = in_time("the next event", self.response.chunk()).await;
-                match more.expect("a stream that ends, and is not cut") {
-                    Some(bytes) => self.buffer.extend(bytes),
-                    None if self.buffer.is_empty() => return None,
-                    None => {
-                        return Some(serde_json::from_slice(&self.buffer.split_off(0)).unwrap());
-                    }
-                }
-                continue;
-            };
-            let event: Vec<_> = self.buffer.drain(..end + 2).collect();
-            let event = str::from_utf8(&event).unwrap();
-            let field = |name| event.lines().find_map(|line| line.strip_prefix(name));
-            if let Some(id) = field("id:") {
-                self.last_id = Some(id.trim().to_owned());
+            let event = in_time("the next event", self.events.next()).await?;
+            if event.id.is_some() {
+                self.last_id = event.id;
             }
             // Without data it is a ping, or the event that only gives an id to resume from.
-            if let Some(data) = field("data:").map(str::trim).filter(|data| !data.is_empty()) {
-                return Some(serde_json::from_str(data).unwrap());
+            if let Some(data) = event.data.filter(|data| !data.is_empty()) {
+                return Some(serde_json::from_str(&data).unwrap());
             }
         }
     }

@@ -70,7 +70,7 @@ fn masked(line: &str) -> String {
     };
     let mut masked = String::new();
     // Ids that a server makes up.
-    for id in ["Mcp-Session-Id:", "task id:"] {
+    for id in ["Mcp-Session-Id:", "task id:", "trace id:"] {
         if line.contains(id) {
             return id.to_owned();
         }

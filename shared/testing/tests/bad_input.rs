@@ -54,7 +54,6 @@ async fn an_absolute_path_is_refused() {
     refuses_file("/etc/passwd").await;
 }
 
-#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_out_of_the_data_folder_is_refused() {
     let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -66,6 +65,16 @@ async fn a_link_out_of_the_data_folder_is_refused() {
     let data = DataFolder::open(inside.path()).unwrap();
     let server = Hosted::start(FileServer::new(Setup { data, ..setup(1) })).await;
     refuses_at(&server, json!({ "filename": "link.csv" }), &["must be one of", "part_0.csv"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_csv_is_refused_and_nothing_of_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(".env"), "PASSWORD=secret\n").unwrap();
+    std::fs::write(folder.path().join("part_0.csv"), "a,b\n1,2\n").unwrap();
+    let data = DataFolder::open(folder.path()).unwrap();
+    let server = Hosted::start(FileServer::new(Setup { data, ..setup(1) })).await;
+    refuses_at(&server, json!({ "filename": ".env" }), &["must be one of: part_0.csv"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use course::lesson::Protocol::{V2025, V2026};
+use hosting::open_calls::KEPT;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::calls::State;
-use shared::open_calls::KEPT;
 use testing::hosted::common_server;
 use testing::raw::{RawClient, assert_cancelled_once, assert_finished, find};
 use tokio::time::sleep;
@@ -91,9 +91,7 @@ async fn a_second_call_with_the_id_of_a_running_one_is_refused_and_the_first_kee
     call.progress(3).await;
     wire.cancel(1).await;
     assert_cancelled_once(&call.rest().await, &json!(1));
-    wire.ended(1).await;
-    // Once the first has ended, its id is free.
-    assert_finished(&wire.work(1, 1).await.answer().await);
+    wire.still_serves().await;
     assert_eq!(wire.close(listening).await, NOTHING);
 }
 

@@ -10,6 +10,8 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use hosting::between::Tap;
+use hosting::cancel::unhide;
 use rmcp::RoleServer;
 use rmcp::model::{
     CallToolResult, CancelTaskParams, CancelTaskRequest, CancelledNotification,
@@ -19,8 +21,6 @@ use rmcp::model::{
 };
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use serde_json::{Value, json};
-use shared::between::Tap;
-use shared::cancel::unhide;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::Wrong;

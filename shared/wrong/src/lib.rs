@@ -10,8 +10,8 @@ mod connection;
 mod tools;
 
 use clap::ValueEnum;
-use shared::between::Between;
-use shared::layer::Server;
+use hosting::between::Between;
+use hosting::layer::Server;
 
 /// What is wrong with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

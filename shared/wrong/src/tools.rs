@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use hosting::layer::{Layer, Server};
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CancelTaskParams, GetTaskParams};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use shared::calls::CallNote;
-use shared::layer::{Layer, Server};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 

@@ -21,8 +21,8 @@ calls = []
 async def process_large_file(filename: str, ctx: Context, processing_time: int = 10) -> str:
     lines = (Path(sys.argv[1]) / Path(filename).name).read_text().splitlines()[1:]
     rows, steps, fields, state = len(lines), processing_time, 0, "failed"
-    call = dict(request_id=ctx.request_context.request_id, tool="process_large_file", state="running", reason=None,
-                steps_done=0, steps_total=steps, started_at=datetime.now(timezone.utc), ended_at=None)
+    call = dict(call=len(calls) + 1, request_id=ctx.request_context.request_id, tool="process_large_file", reason=None,
+                state="running", steps_done=0, steps_total=steps, started_at=datetime.now(timezone.utc), ended_at=None)
     calls.append(call)
     try:
         await ctx.report_progress(0, rows, f"0 of {rows} rows")

@@ -14,8 +14,8 @@ const calls = [];
 
 async function processLargeFile({ filename, processing_time: steps }, { mcpReq: { id, _meta, notify, signal } }) {
     const lines = readFileSync(`${process.argv[2]}/${filename}`, 'utf8').trim().split('\n').slice(1);
-    const call = { request_id: id, tool: 'process_large_file', state: 'running', steps_done: 0, steps_total: steps };
-    calls.push(Object.assign(call, { reason: null, started_at: new Date(), ended_at: null }));
+    const call = { call: calls.length + 1, request_id: id, tool: 'process_large_file', state: 'running', steps_done: 0 };
+    calls.push(Object.assign(call, { steps_total: steps, reason: null, started_at: new Date(), ended_at: null }));
     let [rows, fields] = [0, 0];
     const report = async () => {
         const news = { progress: rows, total: lines.length, message: `${rows} of ${lines.length} rows` };

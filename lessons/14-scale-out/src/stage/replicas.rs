@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use shared::calls::{CallRecord, State};
 use shared::client::PATIENCE;
-use shared::hosting::Stop;
+use shared::stop::Stop;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};

@@ -1,10 +1,10 @@
 //! A client that writes its requests by hand: it chooses the id, and which replica it speaks to.
 
 use anyhow::{Context, Result, bail, ensure};
+use hosting::cancel::REQUEST_CANCELLED;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use shared::calls::{CallList, CallRecord, State};
-use shared::cancel::REQUEST_CANCELLED;
 use shared::client::PATIENCE;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -1,0 +1,7 @@
+//! `cargo run -p subprocess`
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    course::run::main(&[subprocess::LESSON])
+}

@@ -1,0 +1,45 @@
+//! The story passes everywhere, and fails, by its own sentence, against servers that are wrong on
+//! purpose. The modules look at Ctrl-C, at a frozen server, and at rmcp's client.
+
+mod client;
+mod ctrl_c;
+mod flaws;
+mod frozen_server;
+
+use predicates::str::contains;
+use testing::process::Process;
+use testing::story::{HTTP_2025, HTTP_2026, Program};
+use timeouts::LESSON;
+use wrong::Wrong;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_timeouts");
+
+testing::passes_on!("timeouts", "--tick 100ms", http_2025 http_2026 stdio_2025 stdio_2026);
+testing::readme_shows_real_output!("timeouts");
+
+#[test]
+fn notices_a_server_that_is_not_told_of_a_dropped_call() {
+    let sentence = "a dropped call did not reach the server: its call still running";
+    testing::story::notices(&LESSON, Wrong::Deaf, 100, sentence);
+}
+
+/// The client is told nothing of the server's step: it finds out.
+#[test]
+fn a_server_with_another_step_is_not_accused() {
+    std::thread::scope(|scope| {
+        for (way, tick) in [(HTTP_2025, "60ms"), (HTTP_2026, "400ms")] {
+            scope.spawn(move || {
+                let server = Process::http(PROGRAM, tick);
+                let played = Program(PROGRAM).play(&format!("{way} deadline --url {}", server.url));
+                played.success().stdout(contains("this server takes"));
+            });
+        }
+    });
+}
+
+#[test]
+fn a_chapter_takes_no_url_on_stdio() {
+    let wanted = "drop --transport stdio --url http://localhost:8000/mcp";
+    let refused = Program(PROGRAM).play(wanted).code(2);
+    refused.stderr(contains("a stdio server is started by its client"));
+}

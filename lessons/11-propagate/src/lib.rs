@@ -1,0 +1,177 @@
+//! Lesson 11: a cancel that travels.
+//!
+//! A user stops an agent. Below the agent are our server, a database process, a query, and a
+//! stream of somebody else's service. MCP cancels one request between one client and one server,
+//! so each hop must pass the cancel on. This story stops the top, and asks the bottom.
+//!
+//! `caller.rs` hands a cancel on, `server.rs` is the hop in the middle, `database.rs` the last.
+
+pub mod agent;
+pub mod caller;
+pub mod chain;
+pub mod database;
+pub mod server;
+pub mod service;
+
+use anyhow::{Context, bail, ensure};
+use chrono::Utc;
+use course::lesson::{Lesson, Protocol, Transport};
+use course::narrate::outcome;
+use course::stage::Stage;
+use hosting::layer::Server;
+use serde_json::{Value, json};
+use shared::calls::State;
+use tokio_util::sync::CancellationToken;
+
+use agent::{Outcome, Step};
+use caller::Caller;
+use chain::{Chain, picture};
+use service::Service;
+
+/// Lesson 11.
+pub const LESSON: Lesson = Lesson {
+    number: 11,
+    name: "propagate",
+    title: "One cancel at the top stops everything below",
+    transports: &[Transport::Http, Transport::Stdio],
+    protocols: &[Protocol::V2025, Protocol::V2026],
+    server: |setup| Ok(Server::new(server::ReportServer::new(setup, std::env::current_exe()?)?)),
+    story: |stage| Box::pin(story(stage)),
+    chapters: &[],
+};
+
+/// More than any call here gets done.
+const FOREVER: u32 = 10_000;
+const ROUNDS: usize = 50;
+
+/// The lesson. Read it from top to bottom.
+pub async fn story(stage: &Stage) -> anyhow::Result<()> {
+    let service = Service::start(stage.tick / 10).await?;
+    let chain = Chain { client: stage.connect().await?, service };
+    one_cancel(&chain).await?;
+    fifty(&chain).await?;
+    siblings(&chain).await?;
+    forgotten(&chain).await?;
+    shielded(&chain).await?;
+    chain.client.close().await
+}
+
+/// 1. The user stops the agent in the second step of three.
+async fn one_cancel(chain: &Chain) -> anyhow::Result<()> {
+    println!("🤖 an agent works through its plan");
+    let (url, endless) = (chain.url("lines/3"), chain.url(&format!("lines/{FOREVER}")));
+    let plan = [
+        Step::new("look at last week", "research", json!({ "rows": 3, "url": url })),
+        Step::new("look at last year", "research", json!({ "rows": FOREVER, "url": endless })),
+        Step::new("publish the report", "publish", json!({ "rows": 5 })),
+    ];
+    let user = Caller::first(CancellationToken::new());
+    let stop = async {
+        // Not before the second step is at work at the very bottom: it has no other stream with
+        // a query beside it for so long.
+        chain.until("the query is at work", |at| at.rows_read > 3 && at.is_busy()).await?;
+        user.stop.cancel();
+        anyhow::Ok(Utc::now())
+    };
+    let (outcomes, stopped_at) = tokio::join!(agent::run(&plan, &chain.client, &user), stop);
+    let (outcomes, stopped_at) = (outcomes?, stopped_at?);
+    let expected = matches!(&outcomes[..], [Outcome::Done(_), Outcome::Stopped, Outcome::NotBegun]);
+    ensure!(expected, "the agent should stop in its second step: {outcomes:?}");
+
+    // The agent's own wait is over, which proves nothing. Ask the bottom.
+    chain.until_quiet().await.context("the cancel did not reach the bottom")?;
+    let notes = chain.notes(&user).await?;
+    println!("🛑 the user stops it. What the hops noted under one trace id: {}", user.trace);
+    print!("{}", picture(&notes, stopped_at)?);
+    let status = chain.look("").await?;
+    ensure!(status.published == 0, "the agent went on: {} rows are published", status.published);
+    Ok(())
+}
+
+/// 2. The same many times, because one time proves little. Nothing may be left.
+async fn fifty(chain: &Chain) -> anyhow::Result<()> {
+    let before = chain.look("").await?;
+    let mut slowest = chrono::TimeDelta::zero();
+    for _ in 0..ROUNDS {
+        let user = Caller::first(CancellationToken::new());
+        let stopped = chain.start_and_stop("research", &user).await?;
+        chain.until_quiet().await.context("one of fifty cancels did not reach the bottom")?;
+        let last = chain.notes(&user).await?.iter().map(|note| note.at).max();
+        slowest = slowest.max(last.unwrap_or(stopped) - stopped);
+    }
+    let after = chain.look("").await?;
+    ensure!(after.pid == before.pid, "the database process was replaced");
+    let slowest = slowest.as_seconds_f64() * 1e3;
+    println!("🔁 {ROUNDS} times: 0 queries, 0 streams left; the slowest took {slowest:.1} ms");
+    println!("   database process {}, one and the same", after.pid);
+    Ok(())
+}
+
+/// 3. Nobody cancels, but one branch fails. Then its sibling works for nothing.
+async fn siblings(chain: &Chain) -> anyhow::Result<()> {
+    let arguments = json!({ "rows": FOREVER, "url": chain.url("nothing/here") });
+    let Err(error) = chain.client.call("research", arguments).await else {
+        bail!("research succeeded, although the service has nothing to fetch");
+    };
+    let complaint = error.root_cause().to_string();
+    ensure!(complaint.contains("404"), "research failed for another reason: {complaint}");
+    // The sibling was told when the other failed. Nobody confirms a cancel, so ask until it ends.
+    chain.until_quiet().await.context("one branch failed, and its sibling ran on")?;
+    println!("👯 one branch fails, its sibling is stopped: 0 queries at work");
+    Ok(())
+}
+
+/// 4. A hop that forgets. Its list of calls says "cancelled", and the work goes on.
+async fn forgotten(chain: &Chain) -> anyhow::Result<()> {
+    let user = Caller::first(CancellationToken::new());
+    let before = chain.client.newest("research_carelessly").await?;
+    chain.start_and_stop("research_carelessly", &user).await?;
+    let number = chain.client.newest("research_carelessly").await?;
+    ensure!(number > before, "the server does not list the call that it ran");
+    let record = chain.client.ask_until_ended(number).await?;
+    ensure!(record.state == State::Cancelled, "research_carelessly {}", outcome(&record));
+    let at_cancel = chain.look("").await?.rows_read;
+    let goes_on = chain.until("the forgotten query goes on", |at| at.rows_read > at_cancel + 5);
+    let still = goes_on.await.context("research_carelessly passed the cancel on")?;
+    println!("🙈 a hop forgets: its list says \"{}\"", outcome(&record));
+    println!("   database: {} query at work, rows are read on", still.queries);
+    chain.client.call("sweep", Value::Null).await?;
+    chain.until_quiet().await
+}
+
+/// 5. A step that must not be cut: cancelled in its middle, it still does all or nothing.
+async fn shielded(chain: &Chain) -> anyhow::Result<()> {
+    const ROWS: u32 = 10;
+    let user = Caller::first(CancellationToken::new());
+    let publish = user.call(&chain.client, "publish", json!({ "rows": ROWS }));
+    let stop = async {
+        let seen = chain.until("the commit is at work", |at| at.commits > 0).await;
+        user.stop.cancel();
+        seen
+    };
+    let (answer, seen) = tokio::join!(publish, stop);
+    seen?;
+    ensure!(answer?.is_none(), "the commit was faster than its cancel");
+    let number = chain.client.newest("publish").await?;
+    let record = chain.client.ask_until_ended(number).await?;
+    let status = chain.look("").await?;
+    ensure!(
+        status.published == u64::from(ROWS),
+        "the commit was cut in the middle: {} of {ROWS} rows are published",
+        status.published
+    );
+    ensure!(
+        record.state == State::Finished,
+        "the rows are published, but the list of calls says: {}",
+        outcome(&record)
+    );
+    println!("🔒 a commit, cancelled in its middle: {} of {ROWS} rows", status.published);
+    println!("   the caller: cancelled; the server: {}", outcome(&record));
+    Ok(())
+}
+
+impl Step {
+    fn new(goal: &'static str, tool: &'static str, arguments: Value) -> Self {
+        Self { goal, tool, arguments }
+    }
+}

@@ -1,0 +1,242 @@
+//! The hop in the middle: a server to the agent, and a client of the database process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::model::CallToolResult;
+use rmcp::service::{RequestContext, RunningService, ServiceExt};
+use rmcp::transport::TokioChildProcess;
+use rmcp::{RoleClient, RoleServer, schemars, tool, tool_router};
+use serde::Deserialize;
+use serde_json::json;
+use shared::calls::{Call, CallList, State};
+use shared::client::text_of;
+use shared::server::Setup;
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::caller::{Caller, Notes};
+use crate::database::{ARGUMENT, Status};
+
+/// The server. Clones share its database process.
+#[derive(Debug, Clone)]
+pub struct ReportServer {
+    setup: Setup,
+    notes: Notes,
+    /// Stops the work that `research_carelessly` has forgotten.
+    forgotten: CancellationToken,
+    database: Arc<DatabaseProcess>,
+}
+
+#[derive(Debug)]
+struct DatabaseProcess {
+    /// This program: the database process is a second one.
+    program: PathBuf,
+    folder: TempDir,
+    client: OnceCell<RunningService<RoleClient, ()>>,
+}
+
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+struct Research {
+    /// How many rows to read in the database.
+    #[schemars(range(min = 1))]
+    rows: u32,
+    /// What to fetch meanwhile.
+    url: String,
+}
+
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+struct Publish {
+    /// How many rows to publish.
+    #[schemars(range(min = 1))]
+    rows: u32,
+}
+
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+struct Look {
+    /// The trace whose notes are wanted.
+    #[serde(default)]
+    trace: String,
+}
+
+#[tool_router(server_handler)]
+impl ReportServer {
+    /// A server whose database process is this program, started with a hidden argument.
+    pub fn new(setup: Setup, program: PathBuf) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder for the database")?;
+        let database = Arc::new(DatabaseProcess { program, folder, client: OnceCell::new() });
+        Ok(Self { setup, notes: Notes::default(), forgotten: CancellationToken::new(), database })
+    }
+
+    /// Runs a query and fetches a stream, both at once. Can be cancelled at any time.
+    #[tool]
+    async fn research(
+        &self,
+        Parameters(args): Parameters<Research>,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<String, String> {
+        let call = self.setup.calls.start("research", 2, &ctx);
+        let caller = Caller::of(&ctx);
+        self.notes.note(&caller, "server", "starts");
+        let answer = self.branches(args, &caller, || call.step_done()).await;
+        self.notes.note(&caller, "server", "stopped");
+        answered(call, answer)
+    }
+
+    /// Two branches under one parent. `None` means: cancelled.
+    async fn branches(
+        &self,
+        args: Research,
+        caller: &Caller,
+        step_done: impl Fn(),
+    ) -> anyhow::Result<Option<String>> {
+        let database = self.database().await?;
+        // The parent's cancel reaches the branches, and theirs does not reach the parent.
+        let branches_stop = caller.stop.child_token();
+        // However this function ends, early by `?` or dropped: what still runs is told to stop.
+        let guard = branches_stop.clone().drop_guard();
+        let mut branches = JoinSet::new();
+        for (tool, arguments) in
+            [("query", json!({ "rows": args.rows })), ("fetch", json!({ "url": args.url }))]
+        {
+            let (database, branch) = (database.peer().clone(), caller.with(branches_stop.clone()));
+            branches
+                .spawn(async move { branch.call(&database, tool, arguments).await.context(tool) });
+        }
+        let (mut texts, mut failure, mut guard) = (Vec::new(), None, Some(guard));
+        loop {
+            let ended = tokio::select! {
+                biased;
+                () = caller.stop.cancelled(), if guard.is_some() => {
+                    self.notes.note(caller, "server", "heard");
+                    guard = None;
+                    continue;
+                }
+                ended = branches.join_next() => ended,
+            };
+            match ended.transpose()? {
+                None => break,
+                Some(Ok(Some(result))) => {
+                    step_done();
+                    texts.push(text_of(&result));
+                }
+                Some(Ok(None)) => {}
+                // One failed, so the other is work for nothing. Its end is waited for: the first
+                // failure is the answer, and nothing runs any more when it is given.
+                Some(Err(error)) => {
+                    guard = None;
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        texts.sort();
+        match failure {
+            Some(error) => Err(error),
+            None => Ok((texts.len() == 2).then(|| texts.join(", "))),
+        }
+    }
+
+    /// The same, by somebody who thinks that stopping to wait is stopping.
+    #[tool]
+    async fn research_carelessly(
+        &self,
+        Parameters(args): Parameters<Research>,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<String, String> {
+        let call = self.setup.calls.start("research_carelessly", 2, &ctx);
+        // The mistake: a task of its own, whose token has nothing to do with `ctx.ct`.
+        let (server, work) = (self.clone(), Caller::of(&ctx).with(self.forgotten.clone()));
+        let task = tokio::spawn(async move { server.branches(args, &work, || {}).await });
+        let answer = tokio::select! {
+            biased;
+            () = ctx.ct.cancelled() => Ok(None),
+            answer = task => answer.unwrap_or_else(|error| Err(error.into())),
+        };
+        answered(call, answer)
+    }
+
+    /// Stops what careless calls have left behind.
+    #[tool]
+    async fn sweep(&self) -> String {
+        self.forgotten.cancel();
+        "swept".to_owned()
+    }
+
+    /// Publishes rows: all of them, or none. Can be cancelled until the first row is written.
+    #[tool]
+    async fn publish(
+        &self,
+        Parameters(args): Parameters<Publish>,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<String, String> {
+        let call = self.setup.calls.start("publish", 1, &ctx);
+        let database = self.database().await.map_err(|error| format!("{error:#}"))?;
+        if ctx.ct.is_cancelled() {
+            return answered(call, Ok(None));
+        }
+        // The shield: from here on the caller's cancel goes no further. rmcp never aborts a
+        // handler, so it can wait here. Where handlers are dropped (axum drops them with the
+        // connection) the commit needs a task of its own. And the process that stops must wait.
+        let _stop_waits = self.setup.stop.running();
+        let shielded = Caller::of(&ctx).with(CancellationToken::new());
+        let answer = shielded.call(database, "commit", json!({ "rows": args.rows })).await;
+        if answer.is_ok() {
+            call.step_done();
+        }
+        answered(call, answer.map(|result| result.map(|result| text_of(&result))))
+    }
+
+    /// Says what the database process is doing, and what both hops noted under a trace.
+    #[tool]
+    async fn look(&self, Parameters(look): Parameters<Look>) -> Result<CallToolResult, String> {
+        let status = async {
+            let anybody = Caller::first(CancellationToken::new());
+            let database = self.database().await?;
+            let status = anybody.call(database, "status", json!({ "trace": look.trace })).await?;
+            let status = status.and_then(|status| status.structured_content);
+            let mut status: Status = serde_json::from_value(status.unwrap_or_default())?;
+            status.notes.extend(self.notes.of(&look.trace));
+            anyhow::Ok(CallToolResult::structured(json!(status)))
+        };
+        status.await.map_err(|error| format!("the database process does not answer: {error:#}"))
+    }
+
+    /// Lists the calls this server runs and has run, newest last.
+    #[tool]
+    async fn list_calls(&self) -> Json<CallList> {
+        Json(self.setup.calls.list())
+    }
+
+    /// The database process, started when it is first needed.
+    async fn database(&self) -> anyhow::Result<&RunningService<RoleClient, ()>> {
+        let DatabaseProcess { program, folder, client } = &*self.database;
+        let start = async || {
+            let mut command = Command::new(program);
+            command.arg(ARGUMENT).arg(folder.path().join("sales.db"));
+            // Ctrl-C is for our server. The database process ends when its input does.
+            command.process_group(0);
+            anyhow::Ok(().serve(TokioChildProcess::new(command)?).await?)
+        };
+        client.get_or_try_init(start).await.context("cannot start the database process")
+    }
+}
+
+/// Writes down how the call ended.
+fn answered(call: Call, answer: anyhow::Result<Option<String>>) -> Result<String, String> {
+    match answer {
+        Ok(Some(text)) => {
+            call.end(State::Finished);
+            Ok(text)
+        }
+        Ok(None) => {
+            call.end(State::Cancelled);
+            Err("cancelled".to_owned())
+        }
+        Err(error) => Err(format!("{error:#}")),
+    }
+}

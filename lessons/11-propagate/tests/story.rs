@@ -1,0 +1,224 @@
+//! The story passes on every way it names, leaves no process behind, and ends by its own
+//! sentence against servers that are wrong on purpose.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use course::lesson::Protocol;
+use course::stage::Stage;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hosting::between::Between;
+use hosting::layer::{Layer, Server};
+use propagate::chain::Chain;
+use propagate::database::ARGUMENT;
+use propagate::server::ReportServer;
+use propagate::service::Service;
+use rmcp::model::{CallToolRequestParams, CallToolResponse};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::{Value, json};
+use shared::stop::Stop;
+use testing::hosted::{Hosted, setup};
+use testing::raw::{BOTH, in_time};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use wrong::Wrong;
+
+testing::passes_on!("propagate", "--tick 100ms", http_2025 http_2026 stdio_2025 stdio_2026);
+testing::readme_shows_real_output!("propagate");
+
+const TICK: Duration = Duration::from_millis(100);
+
+fn server() -> Server {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_propagate"));
+    Server::new(ReportServer::new(setup(100), program).unwrap())
+}
+
+async fn hosted(server: Server) -> Hosted {
+    Hosted::host(server, Stop::default(), Between::default()).await
+}
+
+fn stage(server: &Hosted, protocol: Protocol) -> Stage {
+    let mut stage = Stage::over_http(&server.url, protocol);
+    stage.tick = TICK;
+    stage
+}
+
+/// All database processes there are: id and command line, which names the database.
+fn processes() -> HashMap<u32, String> {
+    let table = Command::new("ps").args(["-A", "-o", "pid=", "-o", "args="]).output().unwrap();
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    let rows = table.lines().filter_map(|row| row.trim().split_once(' '));
+    let ours = rows.filter(|(_, command)| command.contains(ARGUMENT));
+    ours.map(|(pid, command)| (pid.parse().unwrap(), command.to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_cancels_leave_one_database_process_and_the_end_leaves_none() {
+    for protocol in BOTH {
+        let server = hosted(server()).await;
+        let stage = stage(&server, protocol);
+        propagate::story(&stage).await.unwrap();
+
+        let service = Service::start(TICK).await.unwrap();
+        let chain = Chain { client: stage.connect().await.unwrap(), service };
+        let pid = chain.look("").await.unwrap().pid;
+        let table = processes();
+        let ours = table.get(&pid).expect("the database process is in the table");
+        assert_eq!(table.values().filter(|command| *command == ours).count(), 1, "{table:?}");
+
+        chain.client.close().await.unwrap();
+        server.stop.now();
+        server.hosting.await.unwrap().unwrap();
+        in_time("the end of the database process", async {
+            while processes().contains_key(&pid) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+}
+
+/// How the story ends against this server.
+async fn ending(server: Server, protocol: Protocol) -> String {
+    let server = hosted(server).await;
+    format!("{:#}", propagate::story(&stage(&server, protocol)).await.unwrap_err())
+}
+
+async fn notices(server: impl Fn() -> Server, sentence: &str) {
+    for protocol in BOTH {
+        let ending = ending(server(), protocol).await;
+        assert!(ending.contains(sentence), "{protocol}: not {sentence:?}, but: {ending}");
+    }
+}
+
+/// A server that is wrong in one way.
+#[derive(Clone, Copy, PartialEq)]
+enum Flaw {
+    /// Its branches know nothing of one another: one fails, the other runs on.
+    Unrelated,
+    /// Its commit is two commits, and it looks at the token between them.
+    Cut,
+    /// It says that what it has finished was cancelled.
+    Liar,
+    /// It loses the trace context.
+    Traceless,
+    /// It cleans up behind the careless tool before that hears of its cancel.
+    Careful,
+}
+
+impl Layer for Flaw {
+    fn call_tool<'a>(
+        &'a self,
+        next: &'a Server,
+        request: CallToolRequestParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> BoxFuture<'a, Result<CallToolResponse, ErrorData>> {
+        self.call(next, request, ctx).boxed()
+    }
+}
+
+impl Flaw {
+    async fn call(
+        self,
+        next: &Server,
+        mut request: CallToolRequestParams,
+        mut ctx: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let mut arguments = json!(request.arguments);
+        match (self, &*request.name) {
+            (Flaw::Unrelated, "research") => {
+                let url = arguments["url"].as_str().unwrap();
+                if url.ends_with("nothing/here") {
+                    arguments["url"] = json!(url.replace("nothing/here", "lines/10000"));
+                    let (other, running, mut own) =
+                        (tool("research", &arguments), next.clone(), ctx.clone());
+                    own.ct = CancellationToken::new();
+                    tokio::spawn(async move { running.call_tool(other, own).await });
+                    until_queries(next, &ctx, 1).await;
+                }
+            }
+            (Flaw::Cut, "publish") => {
+                let half = tool("publish", &json!({ "rows": 5 }));
+                next.call_tool(half.clone(), ctx.clone()).await?;
+                request = half;
+            }
+            (Flaw::Liar, "list_calls") => {
+                let CallToolResponse::Complete(mut list) = next.call_tool(request, ctx).await?
+                else {
+                    panic!("not a list of calls");
+                };
+                let text = list.structured_content.take().unwrap().to_string();
+                let text = text.replace("finished", "cancelled");
+                list.structured_content = serde_json::from_str(&text).unwrap();
+                return Ok(list.into());
+            }
+            (Flaw::Traceless, "research") => {
+                ctx.meta.remove("traceparent");
+            }
+            (Flaw::Careful, "research_carelessly") => {
+                let (asked, told) = (ctx.ct.clone(), CancellationToken::new());
+                let asking = ctx.clone();
+                ctx.ct = told.clone();
+                let clean = async {
+                    asked.cancelled().await;
+                    next.call_tool(tool("sweep", &json!({})), asking.clone()).await.unwrap();
+                    until_queries(next, &asking, 0).await;
+                    told.cancel();
+                };
+                return tokio::join!(next.call_tool(request, ctx), clean).0;
+            }
+            _ => {}
+        }
+        next.call_tool(request, ctx).await
+    }
+}
+
+fn tool(name: &'static str, arguments: &Value) -> CallToolRequestParams {
+    CallToolRequestParams::new(name).with_arguments(arguments.as_object().unwrap().clone())
+}
+
+/// Waits until the database process has so many queries at work.
+async fn until_queries(server: &Server, ctx: &RequestContext<RoleServer>, count: u64) {
+    loop {
+        let look = server.call_tool(tool("look", &json!({})), ctx.clone()).await;
+        let Ok(CallToolResponse::Complete(status)) = look else { panic!("{look:?}") };
+        if status.structured_content.unwrap()["queries"] == count {
+            return;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_a_hop_that_does_not_pass_the_cancel_on() {
+    notices(|| Wrong::Deaf.tools(server()), "the cancel did not reach the bottom").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_a_lost_trace() {
+    notices(|| server().with(Flaw::Traceless), "noted no stop under trace").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_a_sibling_that_runs_on() {
+    notices(|| server().with(Flaw::Unrelated), "its sibling ran on").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_that_nothing_was_forgotten() {
+    notices(|| server().with(Flaw::Careful), "research_carelessly passed the cancel on").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_a_commit_that_is_cut() {
+    notices(|| server().with(Flaw::Cut), "the commit was cut in the middle: 5 of 10 rows").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_a_commit_that_is_denied() {
+    notices(|| server().with(Flaw::Liar), "the rows are published, but the list").await;
+}

@@ -1,0 +1,91 @@
+//! A check: which revisions the server speaks, one lane for each, all lanes at once.
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::{Context, bail};
+use tokio::task::JoinSet;
+
+use crate::finding::Finding;
+use crate::lane::{Lane, Options, Setup};
+use crate::scenes;
+use crate::target::{Source, Tool, Wishes, pick};
+use crate::wire::{Place, Revision, Wire};
+
+/// What a check has found.
+#[derive(Debug)]
+pub struct Report {
+    pub lanes: Vec<String>,
+    pub tool: Tool,
+    pub source: Source,
+    pub findings: Vec<Finding>,
+}
+
+pub async fn check(
+    place: &Place,
+    revisions: &[Revision],
+    wishes: &Wishes,
+    options: &Options,
+) -> anyhow::Result<Report> {
+    let mut opened = JoinSet::new();
+    for revision in revisions.iter().copied() {
+        let place = place.clone();
+        opened.spawn(async move { (revision, Wire::open(&place, revision).await) });
+    }
+    let mut spoken = Vec::new();
+    let mut refusals = Vec::new();
+    for (revision, wire) in opened.join_all().await {
+        match wire {
+            Ok((wire, hello)) => spoken.push((wire, hello)),
+            Err(error) => refusals.push(format!("{}: {error:#}", revision.name())),
+        }
+    }
+    spoken.sort_by_key(|(wire, _)| wire.revision.name());
+    let Some((first, _)) = spoken.first() else {
+        bail!("no MCP server was reached. {}", refusals.join(". "));
+    };
+    let (tool, source) = pick(first, wishes).await.context("no tool to cancel")?;
+    eprintln!("calling the tool `{}` with {} ({})", tool.name, tool.arguments, tool.why);
+
+    let mut lanes = Vec::new();
+    let mut running = JoinSet::new();
+    for (wire, hello) in spoken {
+        let setup = Setup {
+            place: place.clone(),
+            tool: tool.clone(),
+            source: source.clone(),
+            options: options.clone(),
+            endings: lanes.is_empty(),
+        };
+        let lane = Lane::over(wire, hello, setup)?;
+        lanes.push(lane.name.clone());
+        if options.pid.is_some() {
+            // All lanes share the processes that are watched: one after the other.
+            let findings = scenes::play(lane, progress).await;
+            running.spawn(async { findings });
+        } else {
+            running.spawn(scenes::play(lane, progress));
+        }
+    }
+    let mut findings = Vec::new();
+    while let Some(lane) = running.join_next().await {
+        findings.extend(lane??);
+    }
+    clear_progress();
+    findings.sort_by(|a, b| (&a.lane, a.number).cmp(&(&b.lane, b.number)));
+    Ok(Report { lanes, tool, source, findings })
+}
+
+/// One line that is written over, for people only.
+fn progress(what: &str) {
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        let _ = write!(stderr, "\r\x1b[K{what}");
+        let _ = stderr.flush();
+    }
+}
+
+fn clear_progress() {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+}

@@ -1,0 +1,209 @@
+//! Lesson 15, and a tool: does an MCP server really stop when it is told to?
+//!
+//! `cargo run -p check-server -- http://localhost:8000/mcp`, or a command: `-- -- COMMAND ARGS...`
+
+mod catalogue;
+mod check;
+mod client;
+mod finding;
+mod lane;
+mod practice;
+mod report;
+mod scenes;
+mod target;
+mod tree;
+mod wire;
+mod work;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use check::Report;
+use finding::{Finding, Verdict};
+use lane::Options;
+use target::{Source, Wishes};
+use wire::{Place, Revision};
+
+/// Does an MCP server really stop when it is told to?
+///
+/// Exit status: 0 if nothing failed, 1 if something did, 2 if it could not be checked.
+#[derive(Debug, Parser)]
+#[command(name = "mcp-cancel-check", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Sub>,
+    #[command(flatten)]
+    check: CheckArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Sub {
+    /// Play the server, and judge a client.
+    Client(client::ClientArgs),
+    /// Serve a practice server, healthy or wrong in one way.
+    Practice(practice::PracticeArgs),
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The server's URL, with its path
+    url: Option<String>,
+    /// The slow tool to call and cancel; it should work for ten seconds
+    #[arg(long, value_name = "NAME")]
+    tool: Option<String>,
+    /// Its arguments
+    #[arg(long, value_name = "JSON", requires = "tool")]
+    args: Option<String>,
+    /// A tool that tells about running calls, as `list_calls` does
+    #[arg(long, value_name = "NAME")]
+    status_tool: Option<String>,
+    /// The process of an HTTP server on this machine, to watch what it does
+    #[arg(long)]
+    pid: Option<u32>,
+    /// One revision only
+    #[arg(long)]
+    protocol: Option<Protocol>,
+    /// Only these behaviours, by number
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    only: Vec<u32>,
+    /// How many calls are cancelled together for behaviour 18; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    places: usize,
+    /// Seconds after which the rest is left unchecked
+    #[arg(long, value_name = "SECONDS", default_value_t = 28)]
+    limit: u64,
+    #[command(flatten)]
+    output: Output,
+    /// A server to start, on stdio: its command and arguments, after `--`
+    #[arg(last = true, value_name = "COMMAND", conflicts_with = "url")]
+    server: Vec<String>,
+}
+
+/// How the report is given.
+#[derive(Debug, Args)]
+struct Output {
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Write the report as XML that CI systems read into this file
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Show every message behind the verdicts on this behaviour
+    #[arg(long, value_name = "N")]
+    show: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Protocol {
+    #[value(name = "2025-11-25")]
+    V2025,
+    #[value(name = "2026-07-28")]
+    V2026,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = match cli.command {
+        Some(Sub::Client(args)) => client::watch(args).await,
+        Some(Sub::Practice(args)) => practice::serve(args).await.map(|()| ExitCode::SUCCESS),
+        None => check_server(cli.check).await,
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("mcp-cancel-check: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+async fn check_server(args: CheckArgs) -> anyhow::Result<ExitCode> {
+    let place = match (args.url, args.server.is_empty()) {
+        (Some(url), _) => {
+            let parsed = reqwest::Url::parse(&url).with_context(|| format!("`{url}` is no URL"))?;
+            if parsed.scheme() != "http" {
+                bail!("`{url}`: plain http only; put a proxy in front of a server that speaks TLS");
+            }
+            Place::Url(url)
+        }
+        (None, false) => Place::Command(args.server),
+        (None, true) => bail!("name a server: a URL, or `--` and a command; see --help"),
+    };
+    for number in args.only.iter().chain(&args.output.show) {
+        if !catalogue::ALL.iter().any(|known| known.number == *number) {
+            bail!("there is no behaviour {number}; the README has the list");
+        }
+    }
+    if let Some(pid) = args.pid
+        && tree::Tree::of(pid, None).is_none()
+    {
+        bail!("no process {pid} can be seen on this machine");
+    }
+    let arguments = args.args.as_deref().map(|text| -> anyhow::Result<Value> {
+        let value: Value = serde_json::from_str(text).context("--args is no JSON")?;
+        if !value.is_object() {
+            bail!("--args must be a JSON object, like {{\"seconds\": 10}}");
+        }
+        Ok(value)
+    });
+    let wishes =
+        Wishes { tool: args.tool, arguments: arguments.transpose()?, status: args.status_tool };
+    let revisions = match args.protocol {
+        None => vec![Revision::Handshake, Revision::Stateless],
+        Some(Protocol::V2025) => vec![Revision::Handshake],
+        Some(Protocol::V2026) => vec![Revision::Stateless],
+    };
+    let until = Instant::now() + Duration::from_secs(args.limit);
+    let options = Options { only: args.only, places: args.places, pid: args.pid, until };
+    let report = check::check(&place, &revisions, &wishes, &options).await?;
+    give(&args.output, &subject(&report), &report.findings, false)
+}
+
+fn subject(report: &Report) -> Value {
+    let source = match &report.source {
+        Source::None => Value::Null,
+        Source::Status(name) => json!(name),
+        Source::Probe => json!(target::PROBE),
+    };
+    json!({ "lanes": report.lanes, "tool": report.tool.name,
+        "arguments": report.tool.arguments, "status_tool": source })
+}
+
+/// Prints the report, aside if the output belongs to others, and tells how it came out.
+fn give(
+    output: &Output,
+    subject: &Value,
+    findings: &[Finding],
+    aside: bool,
+) -> anyhow::Result<ExitCode> {
+    let text = if output.json {
+        format!("{}\n", report::as_json(subject, findings))
+    } else {
+        report::table(findings)
+    };
+    if aside {
+        eprint!("{text}");
+    } else {
+        print!("{text}");
+    }
+    for number in &output.show {
+        let text = report::exchange(findings, *number);
+        if output.json || aside { eprint!("{text}") } else { print!("{text}") }
+    }
+    if let Some(file) = &output.junit {
+        let written = std::fs::write(file, report::junit(findings));
+        written.with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    let any = |verdicts: &[Verdict]| findings.iter().any(|one| verdicts.contains(&one.verdict));
+    Ok(if any(&[Verdict::Fail]) {
+        ExitCode::from(1)
+    } else if any(&[Verdict::Pass, Verdict::Warn, Verdict::Remark]) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
+    })
+}

@@ -1,0 +1,364 @@
+//! One call, one cancel, and everything that can be known of it.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::finding::Verdict::{Fail, NotApplicable, NotObservable, Pass, Remark, Warn};
+use crate::lane::{Call, Lane, READING, SETTLE, is_progress, plain};
+use crate::tree::{self, Window};
+use crate::wire::log::{Event, Frame};
+use crate::wire::{ANSWER, Revision};
+use crate::work::{Outcome, STOP, new_children};
+
+/// A tool of ten seconds has ended by now, whether it was cancelled or not.
+const NATURAL_END: Duration = Duration::from_secs(12);
+
+pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
+    let has_session = lane.wire.is_http() && lane.wire.revision == Revision::Handshake;
+    let get = if has_session { open_get(lane).await } else { None };
+    let before = match &lane.tree {
+        Some(tree) => Some(tree.rest(READING).await),
+        None => None,
+    };
+    let call = lane.start().await?;
+
+    if let Err(error) = lane.wire.fence().await {
+        return blocked(lane, &call, &format!("{error:#}")).await;
+    }
+    lane.judge(16, Pass, "another request was answered while the tool ran");
+    let during = match &lane.tree {
+        Some(tree) => Some(tree.watch(READING).await),
+        None => None,
+    };
+    learn_interval(lane, &call).await;
+
+    lane.still_runs(&call)?;
+
+    // The cancel, and the fence behind it.
+    let reason = format!("mcp-cancel-check {}", uuid::Uuid::new_v4());
+    let mark = lane.wire.log.mark();
+    let had_head = lane.wire.log.all(call.request.mark, |frame| {
+        (frame.exchange == call.request.exchange && matches!(frame.event, Event::Head(..)))
+            .then_some(())
+    });
+    lane.wire.cancel(&call.request, &reason);
+    let served = lane.wire.fence().await;
+    sleep(SETTLE).await;
+    let fenced = lane.wire.log.mark();
+    sleep(lane.look()).await;
+
+    let told =
+        if lane.wire.cancels_by_closing() { false } else { what_came(lane, &call, mark, fenced) };
+    if has_session {
+        exchanges(lane, &call, mark).await;
+    }
+
+    // The work itself.
+    let busy = before.as_ref().zip(during.as_ref());
+    let mut outcome = lane.outcome(&call, busy, STOP).await;
+    let steps = lane.wire.log.all(fenced, |frame| is_progress(frame, &call.token).then_some(()));
+    if let (Outcome::Unknown(_), 1..) = (&outcome, steps.len()) {
+        let n = steps.len();
+        outcome = Outcome::RunsOn(format!("its progress went on: {n} more steps after the fence"));
+    }
+    serves_on(lane, served).await;
+    let number = match (lane.wire.cancels_by_closing(), had_head.is_empty()) {
+        (false, _) => 1,
+        (true, false) => 33,
+        (true, true) => 35,
+    };
+    lane.judge_stop(number, &outcome);
+    if let Outcome::RunsOn(_) = &outcome {
+        lane.deaf = true;
+        let last = lane.findings.last_mut().filter(|last| last.number == number && told);
+        if let Some(last) = last {
+            last.false_stop = true;
+            last.seen = format!("the caller was told that the call is over, but {}", last.seen);
+        }
+    }
+    own_word(lane, &outcome);
+    the_reason(lane, &call, &reason).await;
+    held(lane, busy);
+    if has_session {
+        // Last, for what comes there may come late.
+        strays(lane, &call, mark, get);
+    }
+    Ok(())
+}
+
+/// 5: a later request, and a later call: a lock may be held.
+async fn serves_on(lane: &mut Lane, served: anyhow::Result<()>) {
+    if let Err(error) = served {
+        lane.judge(5, Fail, format!("after the cancel the server answers nobody: {error:#}"));
+    } else if lane.interval.is_none() {
+        lane.judge(5, Pass, "a later request was answered");
+    } else {
+        match lane.start().await {
+            Ok(next) => {
+                lane.judge(5, Pass, "a later call was at work");
+                lane.tidy(&next);
+            }
+            Err(error) => lane.judge(5, Fail, format!("a later call was not served: {error:#}")),
+        }
+    }
+}
+
+/// The server reads nothing while its tool runs: the cancel will come too late.
+async fn blocked(lane: &mut Lane, call: &Call, why: &str) -> anyhow::Result<()> {
+    lane.blocked = true;
+    lane.judge(16, Fail, format!("blocked: while the tool runs nobody is answered ({why})"));
+    lane.wire.cancel(&call.request, "mcp-cancel-check");
+    if lane.wire.cancels_by_closing() {
+        return Ok(());
+    }
+    let sent = lane.wire.log.mark();
+    if lane.wire.answer(&call.request, NATURAL_END).await.is_ok() {
+        let result =
+            lane.answers(&call.request, sent).iter().any(|answer| answer.get("result").is_some());
+        if result {
+            lane.judge(1, Fail, "the work ran to its end: its result came after the cancel");
+            lane.judge(2, Fail, "the result came all the same");
+        }
+    }
+    Ok(())
+}
+
+/// Opens the session's own stream, if the server offers one.
+async fn open_get(lane: &Lane) -> Option<u32> {
+    let exchange = lane.wire.get(None);
+    let head = lane.wire.log.first(lane.mark, Duration::from_secs(2), |frame| {
+        (frame.exchange == exchange).then_some(match &frame.event {
+            Event::Head(status, _) => Some(*status),
+            _ => None,
+        })
+    });
+    // A server that holds the head back until there is something to say offers a stream, too.
+    head.await.is_none_or(|status| status == Some(200)).then_some(exchange)
+}
+
+async fn learn_interval(lane: &mut Lane, call: &Call) {
+    lane.silent = !call.has_progress;
+    if lane.silent {
+        return;
+    }
+    let times = |lane: &Lane| {
+        lane.wire
+            .log
+            .all(call.request.mark, |frame| is_progress(frame, &call.token).then_some(frame.at))
+    };
+    let seen = times(lane).len();
+    let mut more = 0;
+    let log = lane.wire.log.clone();
+    log.first(call.request.mark, Duration::from_millis(1500), |frame| {
+        more += usize::from(is_progress(frame, &call.token));
+        (more > seen.max(1)).then_some(())
+    })
+    .await;
+    let times = times(lane);
+    let gaps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+    lane.interval = Some(gaps.max().unwrap_or(Duration::from_millis(1100)));
+}
+
+/// Results, errors and progress after the cancel. True if the caller was told that it is over.
+fn what_came(lane: &mut Lane, call: &Call, mark: usize, fenced: usize) -> bool {
+    let answers = lane.answers(&call.request, mark);
+    let results = answers.iter().filter(|answer| answer.get("error").is_none()).count();
+    match results {
+        0 => lane.judge(2, Pass, "none came"),
+        n => lane.judge(2, Fail, format!("{n} came")),
+    }
+    let http = lane.wire.is_http();
+    let error = answers.iter().find_map(|answer| answer.get("error"));
+    let says = |error: &serde_json::Value| {
+        format!("code {}: {}", error["code"], plain(error["message"].as_str().unwrap_or("")))
+    };
+    match error {
+        None => lane.judge(3, Pass, "none came"),
+        Some(error) if http && error["code"] == -32800 => {
+            lane.judge(3, Remark, format!("{} (it ends the POST, see 27)", says(error)));
+        }
+        Some(error) => lane.judge(3, Warn, format!("one came, {}", says(error))),
+    }
+    if answers.len() > 1 {
+        lane.judge(10, Fail, format!("the cancelled call was answered {} times", answers.len()));
+    }
+    let after =
+        lane.wire.log.all(fenced, |frame| is_progress(frame, &call.token).then_some(())).len();
+    match (after, call.has_progress) {
+        (0, true) => lane.judge(4, Pass, "none came"),
+        (0, false) => lane.judge(4, NotObservable, "the tool reports no progress"),
+        (n, _) => lane.judge(4, Fail, format!("{n} notifications came after the fence")),
+    }
+    error.is_some() || (http && has_ended(lane, call, mark))
+}
+
+fn has_ended(lane: &Lane, call: &Call, mark: usize) -> bool {
+    let ended = lane.wire.log.all(mark, |frame| {
+        let own = frame.exchange == call.request.exchange;
+        (own && matches!(frame.event, Event::Ended | Event::Lost(_))).then_some(())
+    });
+    !ended.is_empty()
+}
+
+/// HTTP 2025-11-25: what each exchange carried.
+async fn exchanges(lane: &mut Lane, call: &Call, mark: usize) {
+    // 26: the exchange of the cancel itself.
+    let is_cancel = |frame: &Frame| match &frame.event {
+        Event::Sent(message) if message["method"] == "notifications/cancelled" => {
+            Some(frame.exchange)
+        }
+        _ => None,
+    };
+    if let Some(exchange) = lane.wire.log.all(mark, is_cancel).first().copied() {
+        let mut status = None;
+        let mut body = false;
+        let log = lane.wire.log.clone();
+        let over = log.first(mark, ANSWER, |frame| {
+            if frame.exchange != exchange {
+                return None;
+            }
+            match &frame.event {
+                Event::Head(code, _) => status = Some(*code),
+                Event::Received(..) | Event::Garbage(_) => body = true,
+                Event::Ended | Event::Lost(_) => return Some(()),
+                _ => {}
+            }
+            None
+        });
+        let over = over.await.is_some();
+        match status {
+            Some(202) if !body && over => lane.judge(26, Pass, "202, empty"),
+            Some(202) if over => lane.judge(26, Fail, "202, but with a body"),
+            Some(202) => {
+                lane.judge(26, Fail, format!("202, but its body did not end within {ANSWER:?}"));
+            }
+            Some(code) => lane.judge(26, Fail, format!("status {code}")),
+            None => lane.judge(26, Fail, format!("no answer within {ANSWER:?}")),
+        }
+    }
+    // 27: the exchange of the call.
+    let ended = has_ended(lane, call, mark);
+    let answers = lane.answers(&call.request, mark);
+    match (ended, answers.first()) {
+        (true, None) => lane.judge(27, Pass, "it was closed without an answer"),
+        (true, Some(answer)) => {
+            let end = answer
+                .get("error")
+                .map_or("a result".to_owned(), |error| format!("the error {}", error["code"]));
+            lane.judge(27, Remark, format!("it ended with {end}"));
+        }
+        (false, _) => lane.judge(27, Warn, "it stays open: a caller who waits waits for ever"),
+    }
+    // 32: without a session only luck brings a cancel to its call.
+    if lane.wire.session().is_some() {
+        lane.judge(32, NotApplicable, "the server has sessions");
+    } else if lane.wants(32) {
+        match lane.outcome(call, None, STOP).await {
+            Outcome::Stopped(how) => lane.judge(32, Pass, how),
+            Outcome::RunsOn(how) => {
+                lane.judge(
+                    32,
+                    Warn,
+                    format!("this server has no sessions, and its cancel has no effect: {how}"),
+                );
+            }
+            Outcome::Unknown(why) => lane.judge(32, NotObservable, why),
+        }
+    }
+}
+
+/// 31: what came on the session's own stream.
+fn strays(lane: &mut Lane, call: &Call, mark: usize, get: Option<u32>) {
+    match get {
+        None => lane.judge(31, NotApplicable, "the server offers no GET stream"),
+        Some(get) => {
+            let strays = lane.wire.log.all(mark, |frame| {
+                let ours =
+                    is_progress(frame, &call.token) || frame.answer_to(&call.request.id).is_some();
+                (frame.exchange == get && ours).then_some(())
+            });
+            match strays.len() {
+                0 => lane.judge(31, Pass, "nothing came there"),
+                n => lane.judge(31, Fail, format!("{n} messages of the cancelled call came there")),
+            }
+            lane.wire.close(get);
+        }
+    }
+}
+
+/// 19: compares what the server says with what can be seen.
+fn own_word(lane: &mut Lane, outcome: &Outcome) {
+    let has_word = lane.setup.source != crate::target::Source::None;
+    match outcome {
+        Outcome::RunsOn(how) if how.contains(", but its work went on") => lane.judge(19, Fail, how),
+        _ if has_word => lane.judge(19, Pass, "its word agrees with its steps"),
+        _ => lane.judge(
+            19,
+            NotObservable,
+            "it says nothing of its work: add a status tool or the probe",
+        ),
+    }
+}
+
+/// 15: the reason.
+async fn the_reason(lane: &mut Lane, call: &Call, reason: &str) {
+    if lane.wire.cancels_by_closing() {
+        lane.judge(15, NotApplicable, "a closed stream carries no reason");
+        return;
+    }
+    let logged = lane.wire.log.all(0, |frame| match &frame.event {
+        Event::Stderr(text) if text.contains(reason) => Some(()),
+        _ => None,
+    });
+    let known = timeout(ANSWER, lane.work(call)).await.ok().flatten();
+    match known.map(|work| work.reason) {
+        Some(Some(kept)) if kept == reason => lane.judge(15, Pass, "the tool knows it"),
+        _ if !logged.is_empty() => lane.judge(15, Pass, "the server's log has it"),
+        Some(Some(other)) => lane.judge(15, Warn, format!("it was replaced by: {}", plain(&other))),
+        Some(None) => lane.judge(15, Warn, "it was lost"),
+        None => lane.judge(
+            15,
+            NotObservable,
+            "nothing tells: log the reason, or add a status tool or the probe",
+        ),
+    }
+}
+
+/// 20: what the call has opened and not closed.
+fn held(lane: &mut Lane, busy: Option<(&Window, &Window)>) {
+    let (Some(tree), Some((before, during))) = (&lane.tree, busy) else {
+        lane.judge(20, NotObservable, "the server's processes cannot be seen: give --pid");
+        return;
+    };
+    let children = new_children(before, during);
+    let files: Vec<_> = during.last.files.difference(&before.last.files).cloned().collect();
+    let connections: Vec<_> =
+        during.last.connections.difference(&before.last.connections).cloned().collect();
+    let now = tree.sample();
+    let orphans = children.iter().filter(|(process, _)| tree::lives(*process)).count();
+    let files_left = files.iter().filter(|file| now.files.contains(*file)).count();
+    let connected = connections.iter().filter(|end| now.connections.contains(*end)).count();
+    let opened = children.len() + files.len() + connections.len();
+    if orphans > 0 {
+        lane.judge(20, Fail, format!("{orphans} of {} child processes still live", children.len()));
+    } else if files_left + connected > 0 {
+        lane.judge(20, Warn, format!(
+            "{files_left} files and {connected} connections that the call opened are still open; \
+             ask the backend whether it works on"
+        ));
+    } else if opened == 0 {
+        lane.judge(20, NotObservable, "the call opened no process, file or connection");
+    } else {
+        lane.judge(
+            20,
+            Pass,
+            format!(
+                "gone: {} processes, {} files, {} connections",
+                children.len(),
+                files.len(),
+                connections.len()
+            ),
+        );
+    }
+}

@@ -1,0 +1,43 @@
+//! HTTP 2026-07-28: the closed stream is the cancel.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::finding::Verdict::{NotApplicable, NotObservable, Pass};
+use crate::lane::Lane;
+use crate::target::Source;
+use crate::work::STOP;
+
+/// 34: the client is gone before it has heard anything.
+pub async fn at_once(lane: &mut Lane) -> anyhow::Result<()> {
+    if lane.setup.source == Source::None {
+        lane.judge(
+            34,
+            NotObservable,
+            "nothing tells about the work: add a status tool or the probe",
+        );
+        return Ok(());
+    }
+    let mut call = lane.send_call(lane.wire.next_id());
+    sleep(Duration::from_millis(20)).await;
+    lane.wire.close(call.request.exchange);
+    lane.wire.fence().await?;
+    sleep(lane.look()).await;
+    if lane.work_of_new(&mut call).await.is_none() {
+        lane.judge(34, Pass, "the call was never started");
+        return Ok(());
+    }
+    let outcome = lane.outcome(&call, None, STOP).await;
+    lane.judge_stop(34, &outcome);
+    Ok(())
+}
+
+/// 33 and 35 exclude each other: a server streams, or it answers in one piece.
+pub fn only_one(lane: &mut Lane) {
+    if lane.is_judged(33) {
+        lane.judge(35, NotApplicable, "the server answers with a stream");
+    } else if lane.is_judged(35) {
+        lane.judge(33, NotApplicable, "the server does not answer with a stream");
+    }
+}

@@ -1,0 +1,142 @@
+//! Every frame that went and came, with its time. All waiting is waiting for a frame.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// Something that happened on the wire.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// Since the wire was opened.
+    pub at: Duration,
+    /// The HTTP exchange, counted from 1. On stdio there is one: 0.
+    pub exchange: u32,
+    pub event: Event,
+}
+
+#[derive(Debug, Clone)]
+pub enum Event {
+    Sent(Value),
+    /// A message, and the id of the event that carried it (HTTP).
+    Received(Value, Option<String>),
+    /// The head of an HTTP response: its status and its content type.
+    Head(u16, String),
+    /// The other side ended the exchange or its output, in good order.
+    Ended,
+    /// We closed the exchange.
+    Closed,
+    /// The connection broke.
+    Lost(String),
+    /// Something that is no JSON message.
+    Garbage(String),
+    /// A line of the server's log.
+    Stderr(String),
+}
+
+#[derive(Debug)]
+pub struct Log {
+    frames: Mutex<Vec<Frame>>,
+    news: watch::Sender<()>,
+    opened: Instant,
+}
+
+impl Log {
+    pub fn new() -> Self {
+        Self { frames: Mutex::default(), news: watch::Sender::new(()), opened: Instant::now() }
+    }
+
+    pub fn push(&self, exchange: u32, event: Event) {
+        let frame = Frame { at: self.opened.elapsed(), exchange, event };
+        self.lock().push(frame);
+        self.news.send_replace(());
+    }
+
+    /// How many frames there are: the place from which later ones are looked for.
+    pub fn mark(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub fn since(&self, mark: usize) -> Vec<Frame> {
+        self.lock().get(mark..).unwrap_or_default().to_vec()
+    }
+
+    /// All that `look` finds in the frames since the mark.
+    pub fn all<T>(&self, mark: usize, look: impl FnMut(&Frame) -> Option<T>) -> Vec<T> {
+        self.lock().get(mark..).unwrap_or_default().iter().filter_map(look).collect()
+    }
+
+    /// Waits for the first frame since the mark in which `look` finds something.
+    pub async fn first<T>(
+        &self,
+        mark: usize,
+        patience: Duration,
+        mut look: impl FnMut(&Frame) -> Option<T>,
+    ) -> Option<T> {
+        let mut news = self.news.subscribe();
+        let mut next = mark;
+        let found = async {
+            loop {
+                news.borrow_and_update();
+                {
+                    let frames = self.lock();
+                    while let Some(frame) = frames.get(next) {
+                        next += 1;
+                        if let Some(found) = look(frame) {
+                            return found;
+                        }
+                    }
+                }
+                if news.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        timeout(patience, found).await.ok()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Frame>> {
+        self.frames.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Frame {
+    /// The message that came, if this frame brought one.
+    pub fn received(&self) -> Option<&Value> {
+        match &self.event {
+            Event::Received(message, _) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// The answer to the request with this id, if this frame brought it.
+    pub fn answer_to(&self, id: &Value) -> Option<&Value> {
+        self.received()
+            .filter(|message| message.get("method").is_none() && message.get("id") == Some(id))
+    }
+
+    /// One line for people.
+    pub fn line(&self) -> String {
+        const WIDTH: usize = 200;
+        let (arrow, text) = match &self.event {
+            Event::Sent(message) => ("→", message.to_string()),
+            Event::Received(message, _) => ("←", message.to_string()),
+            Event::Head(status, kind) => ("←", format!("HTTP {status} {kind}")),
+            Event::Ended => ("←", "(ended by the other side)".to_owned()),
+            Event::Closed => ("→", "(closed by this side)".to_owned()),
+            Event::Lost(why) => ("✗", why.clone()),
+            Event::Garbage(text) => ("←", format!("(no JSON message) {text}")),
+            Event::Stderr(text) => ("│", text.clone()),
+        };
+        let clean: String =
+            text.chars().take(WIDTH).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let cut = if text.chars().count() > WIDTH { "..." } else { "" };
+        let place = match self.exchange {
+            0 => String::new(),
+            n => format!("#{n} "),
+        };
+        format!("{:8.3} s {arrow} {place}{clean}{cut}", self.at.as_secs_f64())
+    }
+}

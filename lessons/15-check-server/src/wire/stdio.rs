@@ -1,0 +1,99 @@
+//! A server as a child process: one JSON message a line, each way.
+
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+use super::log::{Event, Log};
+
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    input: Option<mpsc::UnboundedSender<String>>,
+}
+
+impl Process {
+    /// Starts the command. What it says goes into the log.
+    pub fn start(command: &[String], log: &Arc<Log>) -> anyhow::Result<Self> {
+        let (program, arguments) = command.split_first().context("no command was given")?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("the command `{program}` cannot be started"))?;
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (mut stdin, stdout) = stdin.zip(stdout).context("the command has no pipes")?;
+
+        // A server that does not read must not stop us: the queue takes all, a task writes it.
+        let (input, mut queue) = mpsc::unbounded_channel::<String>();
+        tokio::spawn(async move {
+            while let Some(line) = queue.recv().await {
+                if stdin.write_all(line.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let out = log.clone();
+        tokio::spawn(async move {
+            read_lines(stdout, |line| match serde_json::from_str(&line) {
+                Ok(Value::Array(batch)) => {
+                    for one in batch {
+                        out.push(0, Event::Received(one, None));
+                    }
+                }
+                Ok(message @ Value::Object(_)) => out.push(0, Event::Received(message, None)),
+                _ if line.trim().is_empty() => {}
+                _ => out.push(0, Event::Garbage(line)),
+            })
+            .await;
+            out.push(0, Event::Ended);
+        });
+        if let Some(stderr) = stderr {
+            let err = log.clone();
+            tokio::spawn(read_lines(stderr, move |line| err.push(0, Event::Stderr(line))));
+        }
+        Ok(Self { child, input: Some(input) })
+    }
+
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    pub fn send(&self, message: &Value) {
+        if let Some(input) = &self.input {
+            let _ = input.send(format!("{message}\n"));
+        }
+    }
+
+    /// Ends the server's input, once all that was sent is written.
+    pub fn end_input(&mut self) {
+        self.input = None;
+    }
+
+    pub async fn exit(&mut self) -> Option<ExitStatus> {
+        self.child.wait().await.ok()
+    }
+
+    pub async fn kill(&mut self) {
+        let _ = self.child.kill().await;
+    }
+}
+
+/// Reads lines, whatever bytes are in them.
+async fn read_lines(from: impl AsyncRead + Unpin, mut each: impl FnMut(String)) {
+    let mut reader = BufReader::new(from);
+    let mut line = Vec::new();
+    while let Ok(1..) = reader.read_until(b'\n', &mut line).await {
+        each(String::from_utf8_lossy(&line).trim_end().to_owned());
+        line.clear();
+    }
+}

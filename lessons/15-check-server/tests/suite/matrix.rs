@@ -1,0 +1,175 @@
+//! The checker can fail: every behaviour is caught by a server that is wrong in just that way,
+//! and a healthy server is never accused.
+
+use std::sync::Mutex;
+use std::thread;
+
+use crate::support::{Practice, Report, check};
+
+/// A behaviour, the flaw that breaks it, where, and what the verdict must be.
+type Case = (u32, &'static str, Way, &'static str);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Stdio,
+    Http2025,
+    Http2026,
+    /// HTTP 2026-07-28 with answers in one piece.
+    OnePiece,
+    Stdio2026,
+}
+use Way::{Http2025, Http2026, OnePiece, Stdio, Stdio2026};
+
+const MATRIX: &[Case] = &[
+    (1, "deaf", Stdio, "fail"),
+    (1, "false-stop", Stdio, "fail"),
+    (1, "false-stop", Http2025, "fail"),
+    (2, "answers-anyway", Stdio, "fail"),
+    (3, "error-anyway", Stdio, "warn"),
+    (4, "chatty", Stdio, "fail"),
+    (4, "chatty", Stdio2026, "fail"),
+    (5, "hangs-up", Stdio, "fail"),
+    (6, "clumsy", Stdio, "fail"),
+    (6, "clumsy", Http2025, "fail"),
+    (7, "unknown-kills", Stdio, "fail"),
+    (8, "finished-kills", Stdio, "fail"),
+    (9, "malformed-kills", Stdio, "fail"),
+    (10, "answers-twice", Stdio, "fail"),
+    (11, "untyped-ids", Stdio, "warn"),
+    (12, "zero-deaf", Stdio, "fail"),
+    (13, "duplicate-dies", Stdio, "fail"),
+    (14, "second-cancel-kills", Stdio, "fail"),
+    (15, "forgetful", Stdio, "warn"),
+    (16, "blocked", Stdio, "fail"),
+    (17, "early-deaf", Stdio, "fail"),
+    (18, "leaky", Stdio, "fail"),
+    (19, "liar", Stdio, "fail"),
+    (21, "lingers", Stdio, "warn"),
+    (22, "hasty", Stdio, "warn"),
+    (23, "answers-at-the-end", Stdio, "fail"),
+    (24, "delete-deaf", Http2025, "fail"),
+    (26, "cancel-talks", Http2025, "fail"),
+    (27, "never-ends", Http2025, "warn"),
+    (28, "lost-is-cancelled", Http2025, "warn"),
+    (29, "resume-hangs", Http2025, "warn"),
+    (29, "resume-delivers", Http2025, "fail"),
+    (30, "any-session", Http2025, "fail"),
+    (31, "moves-to-get", Http2025, "fail"),
+    (32, "sessionless", Http2025, "warn"),
+    (33, "stream-deaf", Http2026, "fail"),
+    (34, "first-byte-deaf", Http2026, "fail"),
+    (35, "one-piece-deaf", OnePiece, "fail"),
+    (36, "stream-clumsy", Http2026, "fail"),
+    (37, "posted-cancel-hits", Http2026, "fail"),
+    (39, "listen-talks", Stdio2026, "fail"),
+    (41, "cancels-our-calls", Stdio2026, "fail"),
+    (42, "listen-lingers", Stdio2026, "warn"),
+    (43, "task-ack-talks", Http2026, "fail"),
+    (44, "task-never-settles", Http2026, "fail"),
+    (44, "task-rises", Stdio2026, "fail"),
+    (45, "task-unknown-fine", Http2026, "fail"),
+    (46, "task-end-changes", Http2026, "fail"),
+    (47, "task-uninvited", Http2026, "fail"),
+    (49, "task-cancelled-by-request", Stdio2026, "fail"),
+];
+
+/// The processes are watched through /proc.
+#[cfg(target_os = "linux")]
+const WATCHED: &[Case] = &[(1, "computes-on", Stdio, "fail"), (20, "messy", Stdio, "fail")];
+#[cfg(not(target_os = "linux"))]
+const WATCHED: &[Case] = &[];
+
+fn play(way: Way, flags: &[&str], only: Option<u32>) -> Report {
+    let mut flags = flags.to_vec();
+    let protocol = if matches!(way, Stdio | Http2025) { "2025-11-25" } else { "2026-07-28" };
+    let mut checker = check();
+    checker.args(["--json", "--limit", "120", "--protocol", protocol]);
+    if let Some(only) = only {
+        checker.args(["--only", &only.to_string()]);
+    }
+    if matches!(way, Stdio | Stdio2026) {
+        checker.args(["--", crate::support::BINARY, "practice"]).args(flags);
+        return Report::of(&mut checker);
+    }
+    if way == OnePiece {
+        flags.push("--one-piece");
+    }
+    let server = Practice::http(&flags);
+    checker.arg(&server.url);
+    Report::of(&mut checker)
+}
+
+#[test]
+fn every_flaw_is_caught_by_its_number() {
+    let cases = Mutex::new(MATRIX.iter().chain(WATCHED).rev().collect::<Vec<_>>());
+    let missed = Mutex::new(Vec::new());
+    // Most of the time a case waits.
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                loop {
+                    let next = cases.lock().unwrap().pop();
+                    let Some(&(number, flaw, way, expected)) = next else { return };
+                    let mut flags = vec!["--wrong", flaw];
+                    if flaw == "computes-on" {
+                        flags.extend(["--tells", "nothing"]);
+                    }
+                    let report = play(way, &flags, Some(number));
+                    let verdict = report.verdict(number);
+                    let failed = report.code == Some(1);
+                    if verdict != expected || failed != (expected == "fail") {
+                        missed.lock().unwrap().push(format!(
+                            "{number}, {flaw}, {way:?}: {verdict} instead of {expected}, exit {:?}\n{}",
+                            report.code, report.json
+                        ));
+                    }
+                    if flaw == "false-stop" && !report.finding(1)["false_stop"].as_bool().unwrap() {
+                        missed.lock().unwrap().push(format!("{way:?}: no false stop"));
+                    }
+                }
+            });
+        }
+    });
+    let missed = missed.into_inner().unwrap();
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+/// What no round may say of a healthy server. Remarks are what the specification leaves open.
+fn accusations(way: Way, flags: &[&str]) -> Vec<String> {
+    let report = play(way, flags, None);
+    let accused = report.findings().filter(|finding| {
+        let verdict = finding["verdict"].as_str().unwrap();
+        verdict == "fail" || verdict == "warn"
+    });
+    accused.map(|finding| format!("{way:?} {flags:?}: {finding}")).collect()
+}
+
+fn rounds(count: usize) {
+    let healthy: [(Way, &[&str]); 7] = [
+        (Stdio, &[]),
+        (Stdio2026, &[]),
+        (Http2025, &[]),
+        (Http2026, &[]),
+        (OnePiece, &[]),
+        (Stdio, &["--tells", "probe"]),
+        (Http2025, &["--tells", "nothing"]),
+    ];
+    for round in 0..count {
+        let accused: Vec<String> = thread::scope(|scope| {
+            let all = healthy.map(|(way, flags)| scope.spawn(move || accusations(way, flags)));
+            all.into_iter().flat_map(|one| one.join().unwrap()).collect()
+        });
+        assert!(accused.is_empty(), "round {round}:\n{}", accused.join("\n"));
+    }
+}
+
+#[test]
+fn a_healthy_server_is_not_accused() {
+    rounds(1);
+}
+
+#[test]
+#[ignore = "takes some minutes, see .ci/run"]
+fn a_healthy_server_is_not_accused_in_twenty_rounds() {
+    rounds(20);
+}

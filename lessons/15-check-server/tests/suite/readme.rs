@@ -1,0 +1,68 @@
+//! What the README shows is what the program prints, but for numbers that differ in each run.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::BINARY;
+
+fn readme() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+}
+
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = readme();
+    let blocks: Vec<_> = readme.split("```console\n$ ").skip(1).collect();
+    assert_eq!(blocks.len(), 2, "console blocks");
+    for block in blocks {
+        let block = block.split("\n```").next().unwrap();
+        let (command, shown) = block.split_once('\n').unwrap();
+        let words =
+            command.split(' ').map(|word| if word == "mcp-cancel-check" { BINARY } else { word });
+        let words: Vec<_> = words.collect();
+        let run = Command::new(words[0]).args(&words[1..]).output().unwrap();
+        let printed = String::from_utf8(run.stdout).unwrap();
+        let mut rest = without_numbers(&printed);
+        for part in without_numbers(shown).split("[...]") {
+            let part = part.trim();
+            let place = rest
+                .find(part)
+                .unwrap_or_else(|| panic!("{command} prints no\n{part}\nbut\n{rest}"));
+            rest = rest[place + part.len()..].to_owned();
+        }
+    }
+}
+
+/// How far a call had come is another number each time, and so is how that was noticed.
+fn without_numbers(text: &str) -> String {
+    let text = text.lines().map(|line| match line.split_once("it went on to step ") {
+        Some((start, _)) => format!("{start}it reported more progress"),
+        None => line.to_owned(),
+    });
+    let text = text.collect::<Vec<_>>().join("\n");
+    let steps = |word: &str| word.chars().all(|c| c.is_ascii_digit());
+    let words = text.split(' ').collect::<Vec<_>>();
+    let mut kept = Vec::new();
+    for (place, word) in words.iter().enumerate() {
+        let counts = words.get(place + 1).is_some_and(|next| next.starts_with("steps"));
+        kept.push(if counts && steps(word) { "N" } else { word });
+    }
+    kept.join(" ")
+}
+
+#[test]
+fn the_readme_names_flaws_and_files_that_exist() {
+    let readme = readme();
+    let help = Command::new(BINARY).args(["practice", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for flaw in readme.split("--wrong ").skip(1).filter(|rest| !rest.starts_with("FLAW")) {
+        let flaw = flaw.split([' ', '`', '\n']).next().unwrap();
+        assert!(help.contains(&format!("- {flaw}:")), "there is no flaw {flaw}");
+    }
+    for file in
+        readme.split('`').filter(|word| word.starts_with("src/") || word.starts_with("tests/"))
+    {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        assert!(path.exists(), "there is no {file}");
+    }
+}

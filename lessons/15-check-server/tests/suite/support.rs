@@ -1,0 +1,83 @@
+//! What the tests share: the program, a practice server, a report.
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_mcp-cancel-check");
+
+/// The checker, to be given its arguments.
+pub fn check() -> Command {
+    Command::new(BINARY)
+}
+
+/// A server that prints its URL in its first line, and is killed in the end.
+#[derive(Debug)]
+pub struct Practice {
+    child: Child,
+    pub url: String,
+}
+
+impl Practice {
+    pub fn http(flags: &[&str]) -> Self {
+        let mut command = Command::new(BINARY);
+        command.args(["practice", "--http", "127.0.0.1:0"]).args(flags);
+        Self::at_a_url(command)
+    }
+
+    pub fn at_a_url(command: Command) -> Self {
+        let (server, lines) = Self::with_output(command);
+        // A server that may not print may not serve.
+        std::thread::spawn(move || lines.for_each(drop));
+        server
+    }
+
+    /// The server, and the lines that it prints after its URL.
+    pub fn with_output(mut command: Command) -> (Self, impl Iterator<Item = String> + Send) {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let url = lines.find_map(|line| {
+            line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
+        });
+        (Self { url: url.expect("the server prints no URL"), child }, lines)
+    }
+}
+
+impl Drop for Practice {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a checker with `--json` has printed.
+#[derive(Debug)]
+pub struct Report {
+    pub code: Option<i32>,
+    pub json: Value,
+}
+
+impl Report {
+    pub fn of(checker: &mut Command) -> Self {
+        let output = checker.stdin(Stdio::null()).output().unwrap();
+        let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            let said = String::from_utf8_lossy(&output.stderr);
+            panic!("{checker:?}: no report ({error}), but {said}")
+        });
+        Self { code: output.status.code(), json }
+    }
+
+    pub fn findings(&self) -> impl Iterator<Item = &Value> {
+        self.json["findings"].as_array().unwrap().iter()
+    }
+
+    /// The finding on this behaviour, in the first lane that has one.
+    pub fn finding(&self, number: u32) -> &Value {
+        let found = self.findings().find(|finding| finding["number"] == number);
+        found.unwrap_or_else(|| panic!("nothing on {number} in {}", self.json))
+    }
+
+    pub fn verdict(&self, number: u32) -> &str {
+        self.finding(number)["verdict"].as_str().unwrap()
+    }
+}

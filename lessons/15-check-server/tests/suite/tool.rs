@@ -1,0 +1,181 @@
+//! The program as its users meet it: real servers, wrong input, reports for machines.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{BINARY, Practice, Report, check};
+
+/// The lessons' own server, built if need be.
+fn basic_cancel() -> PathBuf {
+    let build = ["build", "--quiet", "--package", "basic-cancel"];
+    assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success());
+    Path::new(BINARY).with_file_name("basic-cancel")
+}
+
+fn serve(flags: &[&str]) -> Practice {
+    let mut command = Command::new(basic_cancel());
+    command.args(["serve", "--addr", "127.0.0.1:0", "--tick", "200ms"]).args(flags);
+    Practice::at_a_url(command)
+}
+
+/// The numbers with this verdict.
+fn numbers(report: &Report, verdict: &str) -> Vec<u64> {
+    let found = report.findings().filter(|one| one["verdict"] == verdict);
+    found.map(|one| one["number"].as_u64().unwrap()).collect()
+}
+
+/// What the server is accused of.
+fn accused(report: &Report) -> Vec<String> {
+    let bad = report.findings().filter(|one| BAD.contains(&one["verdict"].as_str().unwrap()));
+    // rmcp waits 5 s for running calls when its input ends: that is on the border.
+    bad.filter(|one| one["number"] != 21).map(ToString::to_string).collect()
+}
+
+/// A hundred steps of 200 ms: they last, even on a busy machine.
+const LONG: [&str; 4] = [
+    "--tool",
+    "process_large_file",
+    "--args",
+    r#"{"filename":"large_dataset.csv","processing_time":100}"#,
+];
+
+const BAD: [&str; 2] = ["fail", "warn"];
+
+#[test]
+fn the_lessons_server_is_not_accused_on_http() {
+    let server = serve(&[]);
+    let mut checker = check();
+    checker.args([&server.url, "--json", "--limit", "120"]).args(LONG);
+    let report = Report::of(&mut checker);
+    assert_eq!(accused(&report), [""; 0]);
+    assert_eq!(report.code, Some(0));
+    assert_eq!(report.verdict(1), "pass");
+    assert_eq!(report.verdict(33), "pass");
+}
+
+#[test]
+fn the_lessons_server_is_not_accused_on_stdio() {
+    let mut checker = check();
+    checker.args(["--json", "--limit", "120"]).args(LONG).arg("--").arg(basic_cancel());
+    checker.args(["serve", "--transport", "stdio", "--tick", "200ms"]);
+    let report = Report::of(&mut checker);
+    assert_eq!(accused(&report), [""; 0]);
+    assert_eq!(report.code, Some(0));
+}
+
+#[test]
+fn the_lessons_wrong_servers_are_caught() {
+    let program = basic_cancel();
+    let caught = |&(flaw, number): &(&str, u32)| {
+        let mut checker = check();
+        checker.args(["--json", "--limit", "120", "--protocol", "2025-11-25"]);
+        checker.args(["--only", &number.to_string()]).args(LONG);
+        // These two flaws are HTTP's.
+        let server = (flaw == "hasty" || flaw == "chatty").then(|| serve(&["--wrong", flaw]));
+        match &server {
+            Some(server) => checker.arg(&server.url),
+            None => checker.arg("--").arg(&program).args([
+                "serve",
+                "--transport",
+                "stdio",
+                "--tick",
+                "200ms",
+                "--wrong",
+                flaw,
+            ]),
+        };
+        let report = Report::of(&mut checker);
+        let found = report.finding(number);
+        assert!(BAD.contains(&found["verdict"].as_str().unwrap()), "{flaw}: {found}");
+    };
+    let flaws = [
+        ("deaf", 1),
+        ("insistent", 2),
+        ("stuck", 5),
+        ("clumsy", 6),
+        ("jumpy", 7),
+        ("touchy", 8),
+        ("twice", 10),
+        ("lax", 11),
+        ("forgetful", 15),
+        ("hasty", 28),
+        ("chatty", 31),
+    ];
+    std::thread::scope(|scope| {
+        for flaw in &flaws {
+            scope.spawn(move || caught(flaw));
+        }
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "needs python3, see .ci/run"]
+fn work_that_runs_on_behind_a_silent_wire_is_seen() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/computes_on.py");
+    let mut checker = check();
+    checker.args(["--json", "--limit", "120", "--only", "1,2,3,5,16", "--", "python3"]);
+    let report = Report::of(checker.arg(script));
+    assert_eq!(numbers(&report, "fail"), [1], "{}", report.json);
+    assert_eq!(numbers(&report, "pass"), [2, 3, 5, 16]);
+    assert_eq!(report.code, Some(1));
+}
+
+/// What it says, and that it could not check.
+fn refusal(arguments: &[&str]) -> String {
+    let output = check().args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn wrong_input_is_refused_with_a_reason() {
+    let practice = [BINARY, "practice"];
+    for (arguments, says) in [
+        (&[][..], "name a server"),
+        (&["nonsense"], "`nonsense` is no URL"),
+        (&["https://localhost/mcp"], "plain http only"),
+        (&["http://127.0.0.1:9/mcp"], "no MCP server was reached"),
+        (&["--", "no-such-program"], "`no-such-program` cannot be started"),
+        (&["http://127.0.0.1:9/mcp", "--only", "99"], "there is no behaviour 99"),
+        (&["http://127.0.0.1:9/mcp", "--tool", "x", "--args", "[]"], "must be a JSON object"),
+        (&["http://127.0.0.1:9/mcp", "--tool", "x", "--args", "{"], "--args is no JSON"),
+        (&["--tool", "x", "--", practice[0], practice[1]], "it has: slow_count, list_calls"),
+        (&["--status-tool", "x", "--", practice[0], practice[1]], "has no tool `x`"),
+        (&["--", "true"], "no MCP server was reached"),
+    ] {
+        let said = refusal(arguments);
+        assert!(said.contains(says), "{arguments:?} said {said}");
+    }
+}
+
+#[test]
+fn a_tool_that_fails_or_is_quick_is_not_judged() {
+    let practice = |arguments| {
+        refusal(&["--tool", "slow_count", "--args", arguments, "--", BINARY, "practice"])
+    };
+    let quick = practice(r#"{"seconds":0}"#);
+    assert!(quick.contains("`slow_count` ended before it could be cancelled"), "{quick}");
+    let wrong = ["--tool", "process_large_file", "--args", r#"{"filename":"no.csv"}"#];
+    let server = serve(&[]);
+    let failed = refusal(&[&wrong[..], &[&server.url]].concat());
+    assert!(failed.contains("the tool `process_large_file` failed"), "{failed}");
+}
+
+#[test]
+fn the_exchange_and_the_report_for_ci_are_given() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let junit = folder.join("junit.xml");
+    let mut checker = check();
+    checker.args(["--only", "2,3", "--show", "2", "--protocol", "2025-11-25", "--junit"]);
+    checker.arg(&junit).args(["--", BINARY, "practice", "--wrong", "answers-anyway"]);
+    let output = checker.output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    for line in ["❌  2 fail", "✅  3 pass", "notifications/cancelled", "\"counted\""] {
+        assert!(table.contains(line), "no {line} in {table}");
+    }
+    let xml = std::fs::read_to_string(junit).unwrap();
+    assert!(xml.contains("tests=\"2\" failures=\"1\""), "{xml}");
+    assert!(xml.contains("<failure message=\"1 came\"/>"), "{xml}");
+}

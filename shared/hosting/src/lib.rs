@@ -1,0 +1,218 @@
+//! Hosting a server, over HTTP or stdio, and stopping it.
+//!
+//! [`layer`] makes one type of all servers, and [`guard`] stands around each. [`cancel`],
+//! [`open_calls`] and [`sessions`] watch over what is said about a cancelled call. [`between`] is
+//! a seam for servers that are wrong on purpose.
+
+pub mod between;
+pub mod cancel;
+pub mod guard;
+pub mod layer;
+pub mod open_calls;
+pub mod sessions;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt;
+use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService, Transport, stdio_pipes};
+use rmcp::{RoleServer, ServiceExt};
+use shared::stop::{FLUSH, LIMIT, Stop};
+use tokio::io::DuplexStream;
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::between::{Between, Tapped};
+use crate::cancel::CancelAware;
+use crate::guard::{Guard, Limits};
+use crate::layer::Server;
+use crate::sessions::Sessions;
+
+/// In how many seconds a client that found no room for its session may try again.
+const SESSION_RETRY: &str = "30";
+/// The longest body of a request, in bytes.
+pub const MAX_BODY: usize = 4 << 20;
+
+/// Where a server is to be hosted, and how long.
+pub struct Site {
+    /// The way in.
+    pub door: Door,
+    /// Stops the hosting.
+    pub stop: Stop,
+    /// What stands between a connection and the server. Nothing, unless it is wrong on purpose.
+    pub between: Between,
+}
+
+/// The transport that a server listens on.
+#[derive(Debug)]
+pub enum Door {
+    /// Streamable HTTP at `/mcp` and `/mcp/`, both revisions.
+    Http(TcpListener),
+    /// The process's own standard input and output, both revisions.
+    Stdio,
+}
+
+/// Hosts the server until its site is stopped, or its only client is gone (stdio).
+pub async fn host(server: Server, site: Site) -> anyhow::Result<()> {
+    host_with(server, site, Limits::default()).await
+}
+
+/// The same, with limits of the caller's choice (HTTP; on stdio there is one client).
+pub async fn host_with(server: Server, site: Site, limits: Limits) -> anyhow::Result<()> {
+    let Site { door, stop, between } = site;
+    match door {
+        Door::Http(listener) => {
+            let streams = CancellationToken::new();
+            let app = routes(server, &stop, between, streams.clone(), limits);
+            serve_http(listener, app, stop, streams).await
+        }
+        Door::Stdio => {
+            let (input, output) = stdio_pipes();
+            let transport = AsyncRwTransport::new_server(input, output);
+            serve(server, Tapped::new(transport, between.connection()), stop.clone()).await?;
+            // The only client is gone. What works on without a request stops too, and all may
+            // clean up before the process goes.
+            stop.now();
+            let _ = timeout(LIMIT, stop.all_ended()).await;
+            Ok(())
+        }
+    }
+}
+
+/// Serves one client in this process, and returns its end of the pipe. The pipe carries what
+/// standard input and output carry.
+pub fn pipe(server: Server, between: &Between, stop: Stop) -> DuplexStream {
+    let (here, there) = tokio::io::duplex(64 << 10);
+    let (input, output) = tokio::io::split(there);
+    let transport = AsyncRwTransport::new_server(input, output);
+    tokio::spawn(serve(server, Tapped::new(transport, between.connection()), stop));
+    here
+}
+
+/// Serves one client over a transport of its own, until the client is gone or the server stops.
+pub async fn serve<T>(server: Server, transport: T, stop: Stop) -> anyhow::Result<()>
+where
+    T: Transport<RoleServer> + 'static,
+{
+    let server = server.with(Guard::new(stop.clone()));
+    let serving = tokio::select! {
+        serving = server.serve(CancelAware::silent(transport)) => serving?,
+        () = stop.requested() => return Ok(()),
+    };
+    let connection = serving.cancellation_token();
+    tokio::select! {
+        quit = serving.waiting() => drop(quit?),
+        () = stop.settled() => connection.cancel(),
+    }
+    Ok(())
+}
+
+fn routes(
+    server: Server,
+    stop: &Stop,
+    between: Between,
+    streams: CancellationToken,
+    limits: Limits,
+) -> Router {
+    let server = server.with(Guard::with_limits(stop.clone(), limits));
+    let around = between.routes();
+    let config = StreamableHttpServerConfig::default()
+        .with_cancellation_token(streams)
+        // basic/transports: a server MUST check Origin, against DNS rebinding.
+        .with_allowed_origins(["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"]);
+    let sessions = Arc::new(Sessions::new(between, limits.sessions));
+    let open = Arc::clone(&sessions);
+    let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
+    let routes = Router::new().route_service("/mcp", mcp.clone()).route_service("/mcp/", mcp);
+    let body = limits.body;
+    let routes = around(routes)
+        .layer(from_fn(move |request, next| say_full(Arc::clone(&open), request, next)))
+        .layer(from_fn(move |request, next| whole(body, request, next)));
+    routes.layer(from_fn(say_deleted)).fallback(async |uri: Uri| {
+        let path = uri.path();
+        (StatusCode::NOT_FOUND, format!("nothing at {path}; the MCP endpoint is /mcp\n"))
+    })
+}
+
+/// A DELETE that has ended its session is answered 204, "no content". rmcp says 202,
+/// "accepted", as if the end were still to come, and the Python SDK logs that as a failure.
+async fn say_deleted(request: Request, next: Next) -> Response {
+    let delete = request.method() == Method::DELETE;
+    let mut response = next.run(request).await;
+    if delete && response.status() == StatusCode::ACCEPTED {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+    }
+    response
+}
+
+/// No room for a further session is 503, with the time after which to try again. rmcp says 500.
+async fn say_full(sessions: Arc<Sessions>, request: Request, next: Next) -> Response {
+    let opens = !request.headers().contains_key("mcp-session-id");
+    let response = next.run(request).await;
+    match sessions.full() {
+        Some(why) if opens && response.status() == StatusCode::INTERNAL_SERVER_ERROR => {
+            let retry = [(header::RETRY_AFTER, SESSION_RETRY)];
+            let why = format!("{why}; try again in {SESSION_RETRY} s\n");
+            (StatusCode::SERVICE_UNAVAILABLE, retry, why).into_response()
+        }
+        _ => response,
+    }
+}
+
+/// Waits for the whole body, but not for ever: a client that sends a byte a minute would hold a
+/// connection and a buffer.
+async fn whole(patience: Duration, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match timeout(patience, to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body))).await,
+        Ok(Err(_)) => {
+            let why = format!("a body may have {MAX_BODY} bytes, and must come whole\n");
+            (StatusCode::PAYLOAD_TOO_LARGE, why).into_response()
+        }
+        Err(_) => {
+            let why = format!("the body did not arrive within {patience:?}\n");
+            (StatusCode::REQUEST_TIMEOUT, why).into_response()
+        }
+    }
+}
+
+/// Serves these routes until `stop` has been requested and the last answers are out. Cuts what is
+/// still open then with `streams`.
+pub async fn serve_http(
+    listener: TcpListener,
+    app: Router,
+    stop: Stop,
+    streams: CancellationToken,
+) -> anyhow::Result<()> {
+    // Progress is many small writes. Nagle's algorithm would hold them back.
+    let listener = listener.tap_io(|tcp| {
+        let _ = tcp.set_nodelay(true);
+    });
+    let requested = stop.token().clone().cancelled_owned();
+    let hosting = axum::serve(listener, app).with_graceful_shutdown(requested).into_future();
+    // The order of a stop: the calls answer, the answers reach the wire, and only then
+    // are the streams cut. Cutting first would leave every caller without a word.
+    let mut stopping = pin!(async {
+        stop.settled().await;
+        streams.cancel();
+        sleep(FLUSH).await;
+    });
+    tokio::select! {
+        ended = hosting => {
+            ended?;
+            // All connections are closed. What works on without one is waited for all the same.
+            stopping.await;
+        }
+        () = &mut stopping => {}
+    }
+    Ok(())
+}
