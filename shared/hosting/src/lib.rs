@@ -1,7 +1,7 @@
 //! Hosting a server, over HTTP or stdio, and stopping it.
 //!
 //! [`layer`] makes one type of all servers, and [`guard`] stands around each. [`cancel`],
-//! [`open_calls`] and the sessions watch over what is said about a cancelled call. [`between`] is
+//! [`open_calls`] and [`sessions`] watch over what is said about a cancelled call. [`between`] is
 //! a seam for servers that are wrong on purpose.
 
 pub mod between;
@@ -9,7 +9,7 @@ pub mod cancel;
 pub mod guard;
 pub mod layer;
 pub mod open_calls;
-mod sessions;
+pub mod sessions;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -197,7 +197,9 @@ async fn whole(patience: Duration, request: Request, next: Next) -> Response {
     }
 }
 
-async fn serve_http(
+/// Serves these routes until `stop` has been requested and the last answers are out. Cuts what is
+/// still open then with `streams`.
+pub async fn serve_http(
     listener: TcpListener,
     app: Router,
     stop: Stop,
