@@ -5,6 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use bridge::translate::Translate;
 use bridge::upstream::{Upstream, http};
 use course::lesson::Protocol;
@@ -370,10 +374,59 @@ async fn a_host_that_hangs_up_takes_its_calls_along() {
     }
 }
 
-/// The host writes each call and its cancel in one go. On HTTP they take different connections,
-/// and a cancel that comes first names nothing: its call would run on for an hour.
+/// How many calls have come to [`slow_to_read`].
+static CAME: AtomicUsize = AtomicUsize::new(0);
+
+/// Routes of a server that is slow to read calls, and quick to read cancels. It reads a call also
+/// when the connection that brought it is gone.
+fn slow_to_read(routes: Router) -> Router {
+    routes.layer(from_fn(async |request: Request, next: Next| {
+        let (head, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let call = String::from_utf8_lossy(&body).contains("tools/call");
+        let read = tokio::spawn(async move {
+            if call {
+                CAME.fetch_add(1, Ordering::Relaxed);
+                sleep(Duration::from_millis(300)).await;
+            }
+            next.run(Request::from_parts(head, Body::from(body))).await
+        });
+        read.await.unwrap()
+    }))
+}
+
+/// On HTTP 2025-11-25 a call and its cancel take different connections, and this server would
+/// read the cancel first. A cancel that comes first names nothing: the call would run on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_cancel_overtakes_its_call() {
+    for options in [&[][..], &["--relay"]] {
+        let own = setup(TICK);
+        let (calls, stop) = (own.calls.clone(), own.stop.clone());
+        let between = Between::default().around_routes(slow_to_read);
+        let server = Hosted::host(Server::new(FileServer::new(own)), stop, between).await;
+        let mut host = RawHost::new(options, Protocol::V2025, &server.url).await;
+        let before = CAME.load(Ordering::Relaxed);
+        let work: Vec<_> = (1..=5).map(|id| host.call(id)).collect();
+        host.say(&work).await;
+        in_time("5 calls", async {
+            while CAME.load(Ordering::Relaxed) < before + 5 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        for id in 1..=5 {
+            host.say(&[notification(CANCELLED, &json!({ "requestId": id }))]).await;
+        }
+        let all = |calls: &[CallRecord]| count(calls, State::Cancelled) == 5;
+        until(&calls, &format!("5 cancelled calls {options:?}"), all).await;
+        host.hang_up().await;
+    }
+}
+
+/// The host writes each of 200 calls and its cancel in one go. Whether a call reaches the server
+/// is open; that it stays there is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_at_once_leaves_nothing_behind() {
     for (options, protocol) in WAYS {
         let (server, calls, _) = counting().await;
         let mut host = RawHost::new(options, protocol, &server.url).await;

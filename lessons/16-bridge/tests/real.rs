@@ -1,4 +1,4 @@
-//! The bridges that people use, from npm and from `PyPI`: does the cancel get through?
+//! The bridges that people use, from npm and from the Python Package Index: does the cancel get through?
 //!
 //! docs/src/bridges.md has the table. Each test makes the rows of one project anew and compares
 //! them with the page. The server is this lesson's own, and it says itself what it does: it
