@@ -103,6 +103,7 @@ impl Store for Flawed {
     async fn end_session(&self, session: &str) -> Result<()> {
         match self.flaw {
             Flaw::DeafToDelete | Flaw::NoBus | Flaw::NoStore => Ok(()),
+            Flaw::Polite => self.store.end_session(session).await.or(Ok(())),
             _ => self.store.end_session(session).await,
         }
     }

@@ -26,9 +26,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::flaw::{Flaw, Flawed};
-use crate::sessions::{Sessions, Watched};
+use crate::sessions::Sessions;
 use crate::store::{Bell, Store};
 use crate::tasks::{InTasks, Tasks};
+use crate::watched::Watched;
 
 /// How a replica works.
 #[derive(Debug, Clone, Copy)]
