@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use course::lesson::Lesson;
 
 /// All lessons. The tour itself knows only those that it plays.
-const LESSONS: [Lesson; 12] = [
+const LESSONS: [Lesson; 14] = [
     basic_cancel::LESSON,
     late_cancel::LESSON,
     concurrent_cancel::LESSON,
@@ -18,7 +18,9 @@ const LESSONS: [Lesson; 12] = [
     tasks::LESSON,
     on_the_wire::LESSON,
     propagate::LESSON,
+    isolate::LESSON,
     scale_out::LESSON,
+    bridge::LESSON,
 ];
 
 fn root() -> PathBuf {

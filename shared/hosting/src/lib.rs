@@ -103,9 +103,21 @@ pub async fn serve<T>(server: Server, transport: T, stop: Stop) -> anyhow::Resul
 where
     T: Transport<RoleServer> + 'static,
 {
+    serve_aware(server, CancelAware::silent(transport), stop).await
+}
+
+/// The same, with a say in how cancelled calls end.
+pub async fn serve_aware<T>(
+    server: Server,
+    transport: CancelAware<T>,
+    stop: Stop,
+) -> anyhow::Result<()>
+where
+    T: Transport<RoleServer> + 'static,
+{
     let server = server.with(Guard::new(stop.clone()));
     let serving = tokio::select! {
-        serving = server.serve(CancelAware::silent(transport)) => serving?,
+        serving = server.serve(transport) => serving?,
         () = stop.requested() => return Ok(()),
     };
     let connection = serving.cancellation_token();

@@ -58,6 +58,11 @@ impl Process {
         Self { child, url: String::new(), input, output }
     }
 
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The next line that the server prints.
     pub fn line(&self) -> String {
         self.output.recv_timeout(DEADLINE).expect("a line from the server")

@@ -1,0 +1,199 @@
+//! Attacks on the server itself: more than it can hold, and what it should not let in.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, bail, ensure};
+use course::lesson::Protocol;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use hosting::MAX_BODY;
+use hosting::guard::Limits;
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::calls::{MAX_TEXT, State};
+use shared::client::PATIENCE;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Duration, Instant, sleep, timeout};
+
+use crate::Scene;
+use crate::attacker::{Attacker, Reply, read};
+use crate::ids::of_task;
+
+/// So many requests of a flood are under way at once.
+const AT_ONCE: usize = 16;
+/// The end of an attack that no limit stops.
+const NO_END: usize = 1100;
+
+/// Calls, one after the other, each with a connection that is dropped at once: on 2025-11-25 that
+/// is no cancel, so the attacker pays nothing and the server works.
+pub(crate) async fn calls(scene: &Scene<'_>) -> anyhow::Result<String> {
+    let limit = Limits::default().calls_per_session;
+    let attacker = &scene.attacker().await?;
+    let calls = stream::iter(0..limit)
+        .map(async |id| attacker.start(&attacker.call(id, 3600)).await.map(drop));
+    calls.buffer_unordered(AT_ONCE).try_for_each(async |()| Ok(())).await?;
+    until_running(scene, limit + 1).await?;
+    let Ok(refused) = attacker.post(&attacker.call("one more", 3600)).await else {
+        bail!("no end of calls: {} in one session", limit + 1);
+    };
+    let error = &refused.answer["error"];
+    let retry = error["data"]["retryAfter"].as_u64();
+    let retry = retry.with_context(|| format!("not told when to try again: {}", refused.answer))?;
+    let next = json!({ "filename": "part_0.csv", "processing_time": 1 });
+    let next = scene.victim.call("process_large_file", next).await;
+    next.context("another session has no room for a call")?;
+    attacker.end().await?;
+    until_running(scene, 1).await?;
+    Ok(format!("{limit} calls in a session; the next is told to come back after {retry} s"))
+}
+
+/// Waits until so many calls run.
+async fn until_running(scene: &Scene<'_>, count: usize) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE * 3;
+    loop {
+        let calls = scene.victim.list_calls().await?;
+        let running = calls.iter().filter(|call| call.state == State::Running).count();
+        if running == count {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{running} calls run, and not {count}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Sessions that nobody needs.
+pub(crate) async fn sessions(scene: &Scene<'_>) -> anyhow::Result<String> {
+    let mut opened = Vec::new();
+    let refused = loop {
+        let mut attacker = Attacker::new(scene.stage.url()?, Protocol::V2025);
+        let reply = attacker.open().await?.context("2025-11-25 has sessions")?;
+        if attacker.session.is_none() {
+            break Some(reply);
+        }
+        opened.push(attacker);
+        if opened.len() > NO_END {
+            break None;
+        }
+    };
+    let served = opened[0].is_served(1).await;
+    for attacker in &opened {
+        attacker.end().await?;
+    }
+    let Some(refused) = refused else { bail!("no end of sessions: {}", opened.len()) };
+    ensure!(refused.status == 503, "a session too many is answered {}", refused.status);
+    let retry = refused.head.get("retry-after").context("not told when to try again")?.to_str()?;
+    served.context("the sessions that are open are not served")?;
+    Ok(format!("503 for one too many, \"Retry-After: {retry}\""))
+}
+
+/// The same message from a client that takes tasks.
+pub(crate) fn declaring(mut message: Value) -> Value {
+    message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
+        json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    message
+}
+
+/// Starts a task, and returns its id, or the refusal.
+pub(crate) async fn start_task(by: &Attacker, id: &str) -> anyhow::Result<Result<String, Reply>> {
+    let reply = by.post(&declaring(by.call(id, 3600))).await?;
+    let task = reply.answer["result"]["taskId"].as_str().map(str::to_owned);
+    Ok(task.ok_or(reply))
+}
+
+/// Tasks that nobody needs. Their own store bounds them.
+pub(crate) async fn tasks(scene: &Scene<'_>) -> anyhow::Result<String> {
+    let attacker = scene.attacker().await?;
+    let mut started = Vec::new();
+    let refused = loop {
+        match start_task(&attacker, "one more").await? {
+            Ok(task) => started.push(task),
+            Err(reply) => break Some(reply),
+        }
+        if started.len() > NO_END {
+            break None;
+        }
+    };
+    for task in &started {
+        of_task(&attacker, "tasks/cancel", task).await?;
+    }
+    let Some(refused) = refused else { bail!("no end of tasks: {}", started.len()) };
+    let why = refused.answer.to_string();
+    ensure!(why.contains("try again"), "not told when to try again: {why}");
+    Ok("a task too many is told when those before it are forgotten".to_owned())
+}
+
+/// A body over the limit.
+pub(crate) async fn big_body(scene: &Scene<'_>) -> anyhow::Result<String> {
+    let attacker = scene.attacker().await?;
+    let mut call = attacker.call(1, 1);
+    call["params"]["arguments"]["padding"] = json!("x".repeat(MAX_BODY));
+    let status = attacker.start(&call).await?.status();
+    ensure!(status == 413, "a body of {} bytes is answered {status}", call.to_string().len());
+    Ok(format!("413 for more than {MAX_BODY} bytes"))
+}
+
+/// A body that never comes to its end.
+pub(crate) async fn slow_body(scene: &Scene<'_>) -> anyhow::Result<String> {
+    let attacker = scene.attacker().await?;
+    let request = attacker.http(Method::POST).build()?;
+    let (url, body) = (request.url(), "{\"jsonrpc\"");
+    let (host, port) = (url.host_str().unwrap_or_default(), url.port().unwrap_or(80));
+    let mut head = format!("POST {} HTTP/1.1\r\nhost: {host}:{port}\r\n", url.path());
+    for (name, value) in request.headers() {
+        write!(head, "{name}: {}\r\n", value.to_str()?)?;
+    }
+    let mut connection = TcpStream::connect((host, port)).await?;
+    let sent = format!("{head}content-length: 1000\r\n\r\n{body}");
+    connection.write_all(sent.as_bytes()).await?;
+    let mut answer = [0; 12];
+    let patience = Limits::default().body + PATIENCE;
+    let answered = timeout(patience, connection.read_exact(&mut answer)).await;
+    ensure!(answered.is_ok(), "the server still waits for a slow body");
+    answered??;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    ensure!(answer.ends_with("408"), "a slow body is answered {answer:?}");
+    Ok(format!("408 after {:?}", Limits::default().body))
+}
+
+/// A web page that a browser on this machine has open.
+pub(crate) async fn origin(scene: &Scene<'_>) -> anyhow::Result<String> {
+    let sent = foreign(scene, "origin", "http://attacker.example").await?;
+    ensure!(sent == 403, "a foreign Origin is answered {sent}");
+    Ok("403 for a page of another site".to_owned())
+}
+
+/// The same by DNS rebinding: the attacker's name leads to this machine.
+pub(crate) async fn host(scene: &Scene<'_>) -> anyhow::Result<String> {
+    let sent = foreign(scene, "host", "attacker.example").await?;
+    ensure!(sent == 403, "a foreign Host is answered {sent}");
+    Ok("403 for another host's name".to_owned())
+}
+
+async fn foreign(scene: &Scene<'_>, name: &str, value: &str) -> anyhow::Result<u16> {
+    let attacker = scene.attacker().await?;
+    let list = attacker.request(&json!(1), "tools/list", json!({}));
+    let mut request = attacker.http(Method::POST).header(name, value).body(list.to_string());
+    if scene.stage.protocol == Protocol::V2026 {
+        request = request.header("mcp-method", "tools/list");
+    }
+    Ok(timeout(PATIENCE, request.send()).await??.status().as_u16())
+}
+
+/// A reason as long as a body may be, full of what moves a terminal's cursor.
+pub(crate) async fn reason(scene: &Scene<'_>) -> anyhow::Result<String> {
+    let attacker = scene.attacker().await?;
+    let before = scene.victim.newest("process_large_file").await?;
+    let call = attacker.start(&attacker.call(1, 3600)).await?;
+    let reason = "\u{1b}[2J".repeat((MAX_BODY - 1000) / 9);
+    let params = json!({ "requestId": 1, "reason": reason });
+    let cancel = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+    attacker.post(&cancel).await?;
+    read(call).await?;
+    let number = scene.victim.newest("process_large_file").await?;
+    ensure!(number > before, "the server does not list the attacker's call");
+    let kept = scene.victim.ask_until_ended(number).await?.reason.unwrap_or_default();
+    let length = kept.chars().count();
+    ensure!(length <= MAX_TEXT + 1, "{length} characters of a reason were kept");
+    ensure!(!kept.contains(char::is_control), "a reason keeps what moves a cursor: {kept:?}");
+    Ok(format!("{} bytes became {length} harmless characters", cancel.to_string().len()))
+}

@@ -1,0 +1,7 @@
+//! `cargo run -p isolate`
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    course::run::main(&[isolate::LESSON])
+}
