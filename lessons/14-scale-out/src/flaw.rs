@@ -55,9 +55,9 @@ pub fn typed(flaw: Flaw) -> String {
 
 /// A store that does wrong what the flaw says, and all else right.
 pub struct Flawed {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) flaw: Flaw,
-    pub(crate) started: Mutex<HashSet<String>>,
+    store: Arc<dyn Store>,
+    flaw: Flaw,
+    started: Mutex<HashSet<String>>,
 }
 
 /// Long enough to be for ever.
@@ -103,6 +103,7 @@ impl Store for Flawed {
     async fn end_session(&self, session: &str) -> Result<()> {
         match self.flaw {
             Flaw::DeafToDelete | Flaw::NoBus | Flaw::NoStore => Ok(()),
+            Flaw::Polite => self.store.end_session(session).await.or(Ok(())),
             _ => self.store.end_session(session).await,
         }
     }

@@ -4,7 +4,7 @@
 //! it gets lost, and the cure: a record that all replicas share, and a bell.
 //!
 //! The server's half: [`store`] is what the replicas share, [`redis`] and [`memory`] are two ways
-//! to have it, [`sessions`] and [`tasks`] use it, [`replica`] puts it together. The client's half
+//! to have it, [`sessions`], [`watched`] and [`tasks`] use it, [`replica`] puts it together. The client's half
 //! is in [`chapters`], each a story of its own, played on a [`stage`].
 
 pub mod chapters;
@@ -16,8 +16,7 @@ pub mod sessions;
 pub mod stage;
 pub mod store;
 pub mod tasks;
-
-use std::sync::Arc;
+pub mod watched;
 
 use anyhow::Context;
 use course::lesson::{Lesson, Protocol, Transport};
@@ -35,7 +34,7 @@ pub const LESSON: Lesson = Lesson {
     transports: &[Transport::Http],
     protocols: &[Protocol::V2025, Protocol::V2026],
     server: |setup| Ok(Server::new(FileServer::new(setup))),
-    story: |_| Box::pin(async { story(&Arc::new(Options::default())).await }),
+    story: |_| Box::pin(async { story(&Options::default()).await }),
     chapters: &[],
 };
 

@@ -9,6 +9,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use hosting::guard::Guard;
 use hosting::layer::Server;
 use hosting::serve_http;
@@ -25,9 +26,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::flaw::{Flaw, Flawed};
-use crate::sessions::{Sessions, Watched};
+use crate::sessions::Sessions;
 use crate::store::{Bell, Store};
 use crate::tasks::{InTasks, Tasks};
+use crate::watched::Watched;
 
 /// How a replica works.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +56,9 @@ pub async fn serve(
     };
     let sessions = Arc::new(Sessions::new(store.clone(), flaw));
     let tasks = Arc::new(Tasks::new(store.clone(), lease));
-    let listening = tokio::spawn(listen(store.clone(), sessions.clone(), tasks.clone()));
+    // A replica hears before it serves.
+    let bells = store.listen().await;
+    let listening = tokio::spawn(listen(bells, store.clone(), sessions.clone(), tasks.clone()));
 
     let data = DataFolder::sample()?;
     let setup = Setup { data, calls: Calls::default(), tick, stop: stop.clone() };
@@ -78,9 +82,14 @@ pub async fn serve(
 }
 
 /// Hears every bell, and passes it to those whom it may concern.
-async fn listen(store: Arc<dyn Store>, sessions: Arc<Sessions>, tasks: Arc<Tasks>) {
+async fn listen(
+    mut heard: anyhow::Result<BoxStream<'static, Bell>>,
+    store: Arc<dyn Store>,
+    sessions: Arc<Sessions>,
+    tasks: Arc<Tasks>,
+) {
     loop {
-        if let Ok(mut bells) = store.listen().await {
+        if let Ok(bells) = &mut heard {
             while let Some(bell) = bells.next().await {
                 match bell {
                     Bell::Cancelled(call, reason) => {
@@ -93,6 +102,7 @@ async fn listen(store: Arc<dyn Store>, sessions: Arc<Sessions>, tasks: Arc<Tasks
         }
         // The engine is gone, for now. What is missed meanwhile is in the records.
         sleep(Duration::from_millis(100)).await;
+        heard = store.listen().await;
     }
 }
 

@@ -7,23 +7,18 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::http::request::Parts;
-use futures::future::BoxFuture;
-use futures::{FutureExt, Stream};
+use futures::Stream;
 use hosting::between::Between;
 use hosting::guard::Limits;
-use hosting::layer::{Layer, Server};
 use hosting::sessions::Sessions as Local;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CancelledNotification, CancelledNotificationParam,
-    ClientJsonRpcMessage, ClientNotification, JsonRpcMessage, ServerJsonRpcMessage,
+    CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, ClientNotification,
+    JsonRpcMessage, ServerJsonRpcMessage,
 };
-use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManagerError;
 use rmcp::transport::streamable_http_server::session::{
     RestoreOutcome, ServerSseMessage, SessionId, SessionManager,
 };
-use rmcp::{ErrorData, RoleServer};
 use tokio::time::sleep;
 
 use crate::flaw::Flaw;
@@ -67,6 +62,12 @@ impl Sessions {
         answer
     }
 
+    /// A call runs here, for as long as the returned guard is held.
+    pub fn enter<'a>(&'a self, call: &'a CallName) -> Running<'a> {
+        locked(&self.running).insert(call.clone());
+        Running(self, call)
+    }
+
     /// A cancel that came in here. The call may run here, elsewhere, or not yet.
     async fn cancel(
         &self,
@@ -106,7 +107,7 @@ impl Sessions {
 
     /// Looks at the record of a running call: at its start, because a cancel may overtake its
     /// call, and then now and then, because a bell may be missed.
-    async fn watch(&self, call: &CallName) -> Infallible {
+    pub async fn watch(&self, call: &CallName) -> Infallible {
         loop {
             match self.store.fate(call).await {
                 Ok(Fate::Cancelled(reason)) => self.cancelled_elsewhere(call, reason).await,
@@ -124,45 +125,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Stands around the tools: knows which calls of sessions run here, and watches their records.
-pub struct Watched(pub Arc<Sessions>);
-
-impl Layer for Watched {
-    fn call_tool<'a>(
-        &'a self,
-        next: &'a Server,
-        request: CallToolRequestParams,
-        ctx: RequestContext<RoleServer>,
-    ) -> BoxFuture<'a, Result<CallToolResponse, ErrorData>> {
-        let Some(call) = name_of(&ctx) else {
-            // 2026-07-28 has no sessions: the closed stream ends at the replica that runs the call.
-            return rmcp::ServerHandler::call_tool(next, request, ctx).boxed();
-        };
-        async move {
-            let _running = Running::enter(&self.0, &call);
-            tokio::select! {
-                answer = rmcp::ServerHandler::call_tool(next, request, ctx) => answer,
-                never = self.0.watch(&call) => match never {},
-            }
-        }
-        .boxed()
-    }
-}
-
-fn name_of(ctx: &RequestContext<RoleServer>) -> Option<CallName> {
-    let session = ctx.extensions.get::<Parts>()?.headers.get("mcp-session-id")?;
-    Some(CallName { session: session.to_str().ok()?.to_owned(), id: ctx.id.clone() })
-}
-
-/// A call that runs, for as long as this is held.
-struct Running<'a>(&'a Sessions, &'a CallName);
-
-impl<'a> Running<'a> {
-    fn enter(sessions: &'a Sessions, call: &'a CallName) -> Self {
-        locked(&sessions.running).insert(call.clone());
-        Self(sessions, call)
-    }
-}
+/// A call that runs.
+pub struct Running<'a>(&'a Sessions, &'a CallName);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {

@@ -181,6 +181,9 @@ async fn usage(options: &Options) -> Result<()> {
         return Ok(());
     };
     let none = engine.usage().await?;
+    for _ in 1..CALLS {
+        Caller::session(rig.url(0)).await?;
+    }
     let caller = Caller::session(rig.url(0)).await?;
     let one = engine.usage().await?;
     for id in 1..=CALLS {
@@ -195,7 +198,7 @@ async fn usage(options: &Options) -> Result<()> {
     }
     let four = engine.usage().await?;
     println!("📊 the engine's work:");
-    one.print_since(&none, "a session", 1);
+    one.print_since(&none, "a session", CALLS.into());
     two.print_since(&one, "a short call", CALLS.into());
     three.print_since(&two, "a session, restored, and a cancel", 1);
     four.print_since(&three, "a call, and its cancel elsewhere", CALLS.into());

@@ -33,7 +33,10 @@ pub async fn play(options: &Options) -> Result<()> {
     println!("🔌 the engine was killed {ROUNDS} times in mid-work, and came back:");
     println!("   0 of {ROUNDS} tasks lost, {ROUNDS} cancelled when it was back");
     println!("   meanwhile {ROUNDS} of {ROUNDS} calls could be cancelled where they ran");
-    println!("   meanwhile {errors} of {} other cancels were answered with an error", 2 * ROUNDS);
+    println!(
+        "   meanwhile {errors} of {} other cancels and DELETEs were answered with an error",
+        3 * ROUNDS
+    );
     println!("   each of these calls was cancelled when it was back");
     Ok(())
 }
@@ -52,12 +55,16 @@ async fn round(rig: &mut Rig) -> Result<usize> {
     let id = task::start(&here, LONGER).await?;
 
     engine(rig)?.kill().await?;
+    // Cancels that nobody could record: none may be acknowledged.
     let mut refused = 0;
     let status = other.cancel(&2u32.into()).await?;
     ensure!(!status.is_success(), "the engine is down, and a cancel was answered {status}");
     refused += 1;
     let error = task::cancel(&there, &id).await?;
     ensure!(error == Some(-32603), "the engine is down, and tasks/cancel was answered {error:?}");
+    refused += 1;
+    let status = other.delete().await?;
+    ensure!(!status.is_success(), "the engine is down, and a DELETE was answered {status}");
     refused += 1;
     let status = caller.cancel(&1u32.into()).await?;
     let stopped = status == StatusCode::ACCEPTED && own.is_cancelled().await?;
