@@ -27,10 +27,8 @@ use crate::calls::{CallList, CallRecord, State};
 /// How long a lesson waits for something that should come at once, before it gives up.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a cancelled call may take to stop.
-pub const PROMPT: Duration = Duration::from_secs(1);
-/// The pause between two questions to a server.
-const ASK_EVERY: Duration = Duration::from_millis(2);
+/// The first pause between two questions to a server, and the longest.
+const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(100)];
 
 /// A connected client. Derefs to rmcp's [`RunningService`], so a lesson calls rmcp itself.
 #[derive(Debug)]
@@ -47,14 +45,20 @@ impl Deref for Client {
     }
 }
 
-/// The request that calls a tool.
+/// The request that calls a tool. `arguments` is a JSON object, or null for none.
 ///
 /// rmcp's `call_tool` builds the same request, sends it and waits. A lesson that wants the
 /// request's id must send it itself, with `send_cancellable_request`.
+///
+/// # Panics
+///
+/// If `arguments` is any other JSON: a tool's arguments have names.
 pub fn tool_call(name: &'static str, arguments: Value) -> ClientRequest {
     let mut params = CallToolRequestParams::new(name);
-    if let Value::Object(arguments) = arguments {
-        params = params.with_arguments(arguments);
+    match arguments {
+        Value::Null => {}
+        Value::Object(arguments) => params = params.with_arguments(arguments),
+        other => panic!("the arguments of {name} must be a JSON object, not {other}"),
     }
     ClientRequest::CallToolRequest(CallToolRequest::new(params))
 }
@@ -219,12 +223,14 @@ impl Client {
     /// Returns its last word on the call.
     pub async fn ask_until_ended(&self, call: u64) -> anyhow::Result<CallRecord> {
         let deadline = Instant::now() + PATIENCE;
+        let [mut pause, longest] = ASK_AGAIN;
         loop {
             let record = self.ask(call).await?;
             if record.state != State::Running || Instant::now() >= deadline {
                 return Ok(record);
             }
-            sleep(ASK_EVERY).await;
+            sleep(pause).await;
+            pause = longest.min(pause * 2);
         }
     }
 
@@ -232,13 +238,15 @@ impl Client {
     /// Returns its last list.
     pub async fn ask_until_all_ended(&self) -> anyhow::Result<Vec<CallRecord>> {
         let deadline = Instant::now() + PATIENCE;
+        let [mut pause, longest] = ASK_AGAIN;
         loop {
             let calls = self.list_calls().await?;
             let running = calls.iter().any(|call| call.state == State::Running);
             if !running || Instant::now() >= deadline {
                 return Ok(calls);
             }
-            sleep(ASK_EVERY).await;
+            sleep(pause).await;
+            pause = longest.min(pause * 2);
         }
     }
 
@@ -253,4 +261,28 @@ impl Client {
 pub fn text_of(result: &CallToolResult) -> String {
     let texts = result.content.iter().filter_map(|block| block.as_text());
     texts.map(|text| text.text.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use rmcp::model::GetMeta;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_call_has_its_arguments_or_none() {
+        let given = |arguments| match tool_call("any", arguments) {
+            ClientRequest::CallToolRequest(call) => call.params.arguments,
+            other => panic!("not a call: {:?}", other.get_meta()),
+        };
+        assert_eq!(given(Value::Null), None);
+        assert_eq!(json!(given(json!({ "a": 1 }))), json!({ "a": 1 }));
+    }
+
+    #[test]
+    #[should_panic(expected = "the arguments of any must be a JSON object, not [1]")]
+    fn arguments_without_names_are_refused() {
+        tool_call("any", json!([1]));
+    }
 }

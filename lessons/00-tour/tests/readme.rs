@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use course::lesson::Lesson;
 
 /// All lessons. The tour itself knows only those that it plays.
-const LESSONS: [Lesson; 12] = [
+const LESSONS: [Lesson; 14] = [
     basic_cancel::LESSON,
     late_cancel::LESSON,
     concurrent_cancel::LESSON,
@@ -19,6 +19,8 @@ const LESSONS: [Lesson; 12] = [
     on_the_wire::LESSON,
     propagate::LESSON,
     isolate::LESSON,
+    scale_out::LESSON,
+    bridge::LESSON,
 ];
 
 fn root() -> PathBuf {
@@ -39,29 +41,42 @@ fn folders() -> Vec<String> {
     folders
 }
 
+/// A row of the README's table: number, name, title, transports, revisions.
+type Row = (u32, &'static str, &'static str, String, String);
+
+/// The lessons that are tools of their own, and not played by `course`.
+const TOOLS: [(u32, &str, &str); 1] =
+    [(15, "check-server", "Does a server really stop? A tool that finds out, for any server")];
+
+/// All lessons, in order.
+fn rows() -> Vec<Row> {
+    fn names(values: &[impl ToString]) -> String {
+        values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+    let played = LESSONS.iter().map(|lesson| {
+        let (transports, protocols) = (names(lesson.transports), names(lesson.protocols));
+        (lesson.number, lesson.name, lesson.title, transports, protocols)
+    });
+    let tools = TOOLS.iter().map(|(number, name, title)| {
+        (*number, *name, *title, "http, stdio".into(), "2025-11-25, 2026-07-28".into())
+    });
+    let mut rows: Vec<Row> = played.chain(tools).collect();
+    rows.sort_by_key(|row| row.0);
+    rows
+}
+
 #[test]
 fn every_folder_is_a_lesson_of_the_list() {
-    let listed = LESSONS.iter().map(|lesson| format!("{:02}-{}", lesson.number, lesson.name));
+    let listed = rows().into_iter().map(|(number, name, ..)| format!("{number:02}-{name}"));
     assert_eq!(folders(), listed.collect::<Vec<_>>());
 }
 
 #[test]
 fn the_readmes_table_is_the_list() {
-    let names = |values: &[String]| values.join(", ");
     let mut table = String::new();
-    for (lesson, folder) in LESSONS.iter().zip(folders()) {
-        let transports: Vec<_> = lesson.transports.iter().map(ToString::to_string).collect();
-        let protocols: Vec<_> = lesson.protocols.iter().map(ToString::to_string).collect();
-        writeln!(
-            table,
-            "| {} | [`{}`](lessons/{folder}/README.md) | {} | {} | {} |",
-            lesson.number,
-            lesson.name,
-            lesson.title,
-            names(&transports),
-            names(&protocols)
-        )
-        .unwrap();
+    for (number, name, title, transports, protocols) in rows() {
+        let link = format!("[`{name}`](lessons/{number:02}-{name}/README.md)");
+        writeln!(table, "| {number} | {link} | {title} | {transports} | {protocols} |").unwrap();
     }
     assert!(read("README.md").contains(&table), "README.md should contain:\n{table}");
 }

@@ -21,7 +21,7 @@ use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::json;
 use shared::calls::{CallRecord, Calls, State};
-use shared::client::{PATIENCE, PROMPT, tool_call};
+use shared::client::{PATIENCE, tool_call};
 use shared::dataset::DataFolder;
 use shared::server::{FileServer, MAX_STEPS, Setup};
 use shared::stop::Stop;
@@ -31,6 +31,8 @@ use tokio::time::{Instant, timeout};
 
 /// How long rmcp 3.9.0 lets the calls of a closed session go on before it cancels them.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long an answer that is under way may take to arrive.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// Makes a call twice, each on a server of its own that closes a session after `keep_alive`
 /// without a message. One call reports progress, the other is silent.
@@ -150,7 +152,7 @@ async fn call(
             }
         };
         // A second is enough for an answer that is under way, and none is waited for in vain.
-        let early = timeout(PROMPT, &mut handle.rx).await.ok().transpose()?;
+        let early = timeout(EARLY, &mut handle.rx).await.ok().transpose()?;
         if early.is_some() {
             return Ok(Ending { call, pause, early, late: None });
         }

@@ -21,8 +21,8 @@ const SIGN: Duration = Duration::from_secs(5);
 /// it tells whether the tool reports progress at all.
 const AT_WORK: Duration = Duration::from_millis(700);
 const FIRST_SIGN: Duration = Duration::from_millis(2500);
-/// How long the processes are watched for one reading.
-pub const READING: Duration = Duration::from_millis(400);
+/// How often the processes are looked at for one reading.
+pub const READING: u32 = 20;
 /// What was under way when the fence was answered has come by now.
 pub const SETTLE: Duration = Duration::from_millis(100);
 

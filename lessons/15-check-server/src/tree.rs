@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// The time between two looks at the threads.
 const LOOK: Duration = Duration::from_millis(20);
@@ -50,28 +50,27 @@ impl Tree {
         stat(root).map(|_| Self { root, port })
     }
 
-    pub async fn watch(&self, how_long: Duration) -> Window {
-        let (started, family) = (Instant::now(), self.sample().processes);
-        let (mut looks, mut working) = (0_u32, 0_u32);
-        while started.elapsed() < how_long {
+    /// Looks so many times. A number of looks, not a time: on a busy machine each takes longer.
+    pub async fn watch(&self, looks: u32) -> Window {
+        let family = self.sample().processes;
+        let mut working = 0;
+        for _ in 0..looks {
             sleep(LOOK).await;
-            looks += 1;
             working += u32::from(family.keys().any(|process| works(process.0)));
         }
-        let busy = f64::from(working) / f64::from(looks.max(1));
-        Window { busy, last: self.sample() }
+        Window { busy: f64::from(working) / f64::from(looks), last: self.sample() }
     }
 
     /// The tree at rest. A server that was just started may have work of its own for a while.
-    pub async fn rest(&self, how_long: Duration) -> Window {
+    pub async fn rest(&self, looks: u32) -> Window {
         const TRIES: usize = 15;
         const QUIET: f64 = 0.15;
-        let mut calmest = self.watch(how_long).await;
+        let mut calmest = self.watch(looks).await;
         for _ in 1..TRIES {
             if calmest.busy <= QUIET {
                 break;
             }
-            let next = self.watch(how_long).await;
+            let next = self.watch(looks).await;
             if next.busy < calmest.busy {
                 calmest = next;
             }

@@ -133,7 +133,16 @@ async fn play(
     let may_stop = chapter.is_none_or(|chapter| chapter.in_story);
     let played = tokio::select! {
         played = story(&stage) => played.with_context(|| format!("{} failed", lesson.name)),
-        () = pressed.recv(), if may_stop => Err(anyhow!("{} was interrupted", lesson.name)),
+        () = pressed.recv(), if may_stop => {
+            if foreign {
+                // Like most clients: gone, without a word to the server. README and lesson 8 show
+                // what each revision makes of that. A goodbye would delete the session, and that
+                // stops its calls.
+                eprintln!("❌ {} was interrupted", lesson.name);
+                std::process::exit(130);
+            }
+            Err(anyhow!("{} was interrupted", lesson.name))
+        }
     };
     // Whatever came of the story, its server stops, and gives back what it holds.
     stop.now();

@@ -11,6 +11,7 @@ use rmcp::model::{ClientCapabilities, ProtocolVersion};
 use shared::client::Client;
 use shared::server::Setup;
 use shared::stop::Stop;
+use tokio::io::DuplexStream;
 use tokio::process::Command;
 use wrong::Wrong;
 
@@ -123,6 +124,13 @@ impl Stage {
             Place::Url(url) => Ok(url),
             Place::Child | Place::InProcess { .. } => bail!("on stdio there is no URL"),
         }
+    }
+
+    /// The way to a server in this process, for a lesson that brings a client of its own; none if
+    /// the server is elsewhere.
+    pub fn pipe(&self) -> Option<DuplexStream> {
+        let Place::InProcess { server, between, stop } = &self.place else { return None };
+        Some(hosting::pipe(server.clone(), between, stop.clone()))
     }
 
     /// Whether a cancellation is a message of its own, `notifications/cancelled`, with room

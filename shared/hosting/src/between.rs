@@ -64,7 +64,7 @@ pub trait Tap: Send + Sync + 'static {
 }
 
 /// A transport with a tap, or with none.
-pub(crate) struct Tapped<T> {
+pub struct Tapped<T> {
     inner: T,
     tap: Option<Box<dyn Tap>>,
 }

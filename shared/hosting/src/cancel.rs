@@ -39,8 +39,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::open_calls::OpenCalls;
 use shared::calls::CallNote;
 
-/// How long the calls of a server on stdio may go on when its input has ended.
-pub const LINGER: Duration = Duration::from_secs(5);
+/// How long the calls of a server on stdio may go on when its input has ended. Clients that wait
+/// for a server's end send SIGTERM after two or three seconds: by then it should be gone.
+pub const LINGER: Duration = Duration::from_secs(2);
 
 /// "Request cancelled", a code of the Language Server Protocol. MCP defines none.
 pub const REQUEST_CANCELLED: ErrorCode = ErrorCode(-32800);
@@ -50,6 +51,8 @@ pub const REQUEST_CANCELLED: ErrorCode = ErrorCode(-32800);
 pub struct CancelAware<T> {
     inner: T,
     answers: bool,
+    /// How long calls may go on when the input has ended.
+    linger: Duration,
     open: OpenCalls,
     /// Held while a message is sent, so that nothing can overtake the end of a call.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -63,12 +66,18 @@ impl<T> CancelAware<T> {
     /// For stdio: a cancelled call is met with silence.
     pub fn silent(inner: T) -> Self {
         let (open, turn, broken, deadline) = Default::default();
-        Self { inner, answers: false, open, turn, broken, deadline }
+        Self { inner, answers: false, linger: LINGER, open, turn, broken, deadline }
     }
 
     /// For HTTP 2025-11-25: a cancelled call's POST ends with the error -32800.
     pub fn answering(inner: T) -> Self {
-        Self { answers: true, ..Self::silent(inner) }
+        Self { answers: true, ..Self::silent(inner) }.without_linger()
+    }
+
+    /// The end of the input cancels all open calls at once.
+    #[must_use]
+    pub fn without_linger(self) -> Self {
+        Self { linger: Duration::ZERO, ..self }
     }
 
     /// The calls that are open on this connection.
@@ -98,8 +107,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         while self.deadline.is_none() {
             let Some(mut message) = self.inner.receive().await else {
-                let linger = if self.answers { Duration::ZERO } else { LINGER };
-                self.deadline = Some(Instant::now() + linger);
+                self.deadline = Some(Instant::now() + self.linger);
                 break;
             };
             match &mut message {

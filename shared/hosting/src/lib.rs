@@ -1,7 +1,7 @@
 //! Hosting a server, over HTTP or stdio, and stopping it.
 //!
 //! [`layer`] makes one type of all servers, and [`guard`] stands around each. [`cancel`],
-//! [`open_calls`] and the sessions watch over what is said about a cancelled call. [`between`] is
+//! [`open_calls`] and [`sessions`] watch over what is said about a cancelled call. [`between`] is
 //! a seam for servers that are wrong on purpose.
 
 pub mod between;
@@ -9,7 +9,7 @@ pub mod cancel;
 pub mod guard;
 pub mod layer;
 pub mod open_calls;
-mod sessions;
+pub mod sessions;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -103,9 +103,21 @@ pub async fn serve<T>(server: Server, transport: T, stop: Stop) -> anyhow::Resul
 where
     T: Transport<RoleServer> + 'static,
 {
+    serve_aware(server, CancelAware::silent(transport), stop).await
+}
+
+/// The same, with a say in how cancelled calls end.
+pub async fn serve_aware<T>(
+    server: Server,
+    transport: CancelAware<T>,
+    stop: Stop,
+) -> anyhow::Result<()>
+where
+    T: Transport<RoleServer> + 'static,
+{
     let server = server.with(Guard::new(stop.clone()));
     let serving = tokio::select! {
-        serving = server.serve(CancelAware::silent(transport)) => serving?,
+        serving = server.serve(transport) => serving?,
         () = stop.requested() => return Ok(()),
     };
     let connection = serving.cancellation_token();
@@ -185,7 +197,9 @@ async fn whole(patience: Duration, request: Request, next: Next) -> Response {
     }
 }
 
-async fn serve_http(
+/// Serves these routes until `stop` has been requested and the last answers are out. Cuts what is
+/// still open then with `streams`.
+pub async fn serve_http(
     listener: TcpListener,
     app: Router,
     stop: Stop,

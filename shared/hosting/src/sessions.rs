@@ -11,9 +11,9 @@ use rmcp::transport::streamable_http_server::session::local::{
     LocalSessionManager, LocalSessionManagerError, SessionError,
 };
 use rmcp::transport::streamable_http_server::session::{
-    ServerSseMessage, SessionId, SessionManager,
+    RestoreOutcome, ServerSseMessage, SessionId, SessionManager,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::between::{Between, Tapped};
 use crate::cancel::{CancelAware, Hidden, refusal};
@@ -32,7 +32,7 @@ use crate::open_calls::OpenCalls;
 ///
 /// The worker finds a call's stream by the call's id. A second call with that id would take
 /// over the stream, so it is refused here, before the worker sees it.
-pub(crate) struct Sessions {
+pub struct Sessions {
     inner: LocalSessionManager,
     open: Mutex<HashMap<SessionId, OpenCalls>>,
     between: Between,
@@ -42,7 +42,8 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn new(between: Between, limit: usize) -> Self {
+    /// No sessions yet, and room for so many. `between` stands between each and the server.
+    pub fn new(between: Between, limit: usize) -> Self {
         let (inner, open) = Default::default();
         let room = Semaphore::new(limit.min(Semaphore::MAX_PERMITS));
         Self { inner, open, between, limit, room }
@@ -52,6 +53,12 @@ impl Sessions {
     pub(crate) fn full(&self) -> Option<String> {
         let full = self.room.available_permits() == 0;
         full.then(|| format!("busy: {} sessions are open, as many as there may be", self.limit))
+    }
+
+    /// Room for one session more, unless there is none.
+    fn place(&self) -> Result<SemaphorePermit<'_>, LocalSessionManagerError> {
+        let full = || LocalSessionManagerError::SessionNotFound("there is no room for it".into());
+        self.room.try_acquire().map_err(|_| full())
     }
 
     /// What is still to say to a client that saw this event last.
@@ -78,8 +85,7 @@ impl SessionManager for Sessions {
     type Transport = CancelAware<Tapped<<LocalSessionManager as SessionManager>::Transport>>;
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
-        let full = || LocalSessionManagerError::SessionNotFound("there is no room for it".into());
-        let room = self.room.try_acquire().map_err(|_| full())?;
+        let room = self.place()?;
         let (id, transport) = self.inner.create_session().await?;
         // Given back when the session is closed.
         room.forget();
@@ -109,6 +115,25 @@ impl SessionManager for Sessions {
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, Self::Error> {
         self.inner.initialize_session(id, message).await
+    }
+
+    /// A session that another process has opened, for a server that shares its sessions.
+    async fn restore_session(
+        &self,
+        id: SessionId,
+    ) -> Result<RestoreOutcome<Self::Transport>, Self::Error> {
+        let room = self.place()?;
+        Ok(match self.inner.restore_session(id.clone()).await? {
+            RestoreOutcome::Restored(transport) => {
+                room.forget();
+                let tapped = Tapped::new(transport, self.between.connection());
+                let transport = CancelAware::answering(tapped);
+                self.open().insert(id, transport.open());
+                RestoreOutcome::Restored(transport)
+            }
+            RestoreOutcome::AlreadyPresent => RestoreOutcome::AlreadyPresent,
+            _ => RestoreOutcome::NotSupported,
+        })
     }
 
     async fn has_session(&self, id: &SessionId) -> Result<bool, Self::Error> {

@@ -119,8 +119,9 @@ impl RawClient {
             let mut hello = initialize();
             hello["params"]["capabilities"] = client.capabilities.clone();
             let opened = client.post(&hello).await;
-            let session = opened.headers()["mcp-session-id"].to_str().unwrap();
-            client.session = Some(session.to_owned());
+            // A server without sessions gives none.
+            let session = opened.headers().get("mcp-session-id");
+            client.session = session.map(|session| session.to_str().unwrap().to_owned());
             client.notify("notifications/initialized", &json!({})).await;
         }
         client

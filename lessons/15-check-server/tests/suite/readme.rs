@@ -1,11 +1,9 @@
 //! What the README shows is what the program prints, but for numbers that differ in each run.
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
-use support::BINARY;
+use crate::support::BINARY;
 
 fn readme() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
@@ -16,22 +14,25 @@ fn the_readme_shows_what_is_printed() {
     let readme = readme();
     let blocks: Vec<_> = readme.split("```console\n$ ").skip(1).collect();
     assert_eq!(blocks.len(), 2, "console blocks");
-    for block in blocks {
-        let block = block.split("\n```").next().unwrap();
-        let (command, shown) = block.split_once('\n').unwrap();
-        let words =
-            command.split(' ').map(|word| if word == "mcp-cancel-check" { BINARY } else { word });
-        let words: Vec<_> = words.collect();
-        let run = Command::new(words[0]).args(&words[1..]).output().unwrap();
-        let printed = String::from_utf8(run.stdout).unwrap();
-        let mut rest = without_numbers(&printed);
-        for part in without_numbers(shown).split("[...]") {
-            let part = part.trim();
-            let place = rest
-                .find(part)
-                .unwrap_or_else(|| panic!("{command} prints no\n{part}\nbut\n{rest}"));
-            rest = rest[place + part.len()..].to_owned();
+    std::thread::scope(|scope| {
+        for block in blocks {
+            scope.spawn(|| shows_what_is_printed(block));
         }
+    });
+}
+
+fn shows_what_is_printed(block: &str) {
+    let block = block.split("\n```").next().unwrap();
+    let (command, shown) = block.split_once('\n').unwrap();
+    let program = |word| if word == "mcp-cancel-check" { BINARY } else { word };
+    let words: Vec<_> = command.split(' ').map(program).collect();
+    let run = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    let printed = without_numbers(&String::from_utf8(run.stdout).unwrap());
+    let mut rest = &printed[..];
+    for part in without_numbers(shown).split("[...]") {
+        let part = part.trim();
+        let found = rest.split_once(part);
+        rest = found.unwrap_or_else(|| panic!("{command} prints no\n{part}\nbut\n{rest}")).1;
     }
 }
 

@@ -1,11 +1,9 @@
 //! The program as its users meet it: real servers, wrong input, reports for machines.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{BINARY, Practice, Report, check};
+use crate::support::{BINARY, Practice, Report, check};
 
 /// The lessons' own server, built if need be.
 fn basic_cancel() -> PathBuf {
@@ -16,7 +14,7 @@ fn basic_cancel() -> PathBuf {
 
 fn serve(flags: &[&str]) -> Practice {
     let mut command = Command::new(basic_cancel());
-    command.args(["serve", "--addr", "127.0.0.1:0", "--tick", "200ms"]).args(flags);
+    command.args(["serve", "--addr", "127.0.0.1:0", "--tick", "50ms"]).args(flags);
     Practice::at_a_url(command)
 }
 
@@ -33,12 +31,12 @@ fn accused(report: &Report) -> Vec<String> {
     bad.filter(|one| one["number"] != 21).map(ToString::to_string).collect()
 }
 
-/// A hundred steps of 200 ms: they last, even on a busy machine.
+/// Four hundred steps of 50 ms: they last, even on a busy machine.
 const LONG: [&str; 4] = [
     "--tool",
     "process_large_file",
     "--args",
-    r#"{"filename":"large_dataset.csv","processing_time":100}"#,
+    r#"{"filename":"large_dataset.csv","processing_time":400}"#,
 ];
 
 const BAD: [&str; 2] = ["fail", "warn"];
@@ -59,7 +57,7 @@ fn the_lessons_server_is_not_accused_on_http() {
 fn the_lessons_server_is_not_accused_on_stdio() {
     let mut checker = check();
     checker.args(["--json", "--limit", "120"]).args(LONG).arg("--").arg(basic_cancel());
-    checker.args(["serve", "--transport", "stdio", "--tick", "200ms"]);
+    checker.args(["serve", "--transport", "stdio", "--tick", "50ms"]);
     let report = Report::of(&mut checker);
     assert_eq!(accused(&report), [""; 0]);
     assert_eq!(report.code, Some(0));

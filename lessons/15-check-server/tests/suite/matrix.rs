@@ -1,12 +1,10 @@
 //! The checker can fail: every behaviour is caught by a server that is wrong in just that way,
 //! and a healthy server is never accused.
 
-mod support;
-
 use std::sync::Mutex;
 use std::thread;
 
-use support::{Practice, Report, check};
+use crate::support::{Practice, Report, check};
 
 /// A behaviour, the flaw that breaks it, where, and what the verdict must be.
 type Case = (u32, &'static str, Way, &'static str);
@@ -90,7 +88,7 @@ fn play(way: Way, flags: &[&str], only: Option<u32>) -> Report {
         checker.args(["--only", &only.to_string()]);
     }
     if matches!(way, Stdio | Stdio2026) {
-        checker.args(["--", support::BINARY, "practice"]).args(flags);
+        checker.args(["--", crate::support::BINARY, "practice"]).args(flags);
         return Report::of(&mut checker);
     }
     if way == OnePiece {
@@ -107,7 +105,7 @@ fn every_flaw_is_caught_by_its_number() {
     let missed = Mutex::new(Vec::new());
     // Most of the time a case waits.
     thread::scope(|scope| {
-        for _ in 0..8 {
+        for _ in 0..16 {
             scope.spawn(|| {
                 loop {
                     let next = cases.lock().unwrap().pop();

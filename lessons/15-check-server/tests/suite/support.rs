@@ -1,6 +1,4 @@
 //! What the tests share: the program, a practice server, a report.
-#![allow(dead_code, reason = "each test program uses a part")]
-
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 

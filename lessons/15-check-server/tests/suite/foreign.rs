@@ -2,24 +2,20 @@
 //!
 //! docs/src/check-server.md has a row for each, and explains it. Each test here makes its rows
 //! anew. `.ci/run` installs what they need.
-#![cfg(target_os = "linux")]
-
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::{Practice, Report, check};
 use serde_json::Value;
-use support::{Practice, Report, check};
 
 const REVISIONS: [&str; 2] = ["2025-11-25", "2026-07-28"];
-const LESSON_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../01-basic-cancel/tests");
+const FOREIGN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../10-on-the-wire/tests");
 
 #[test]
 fn rmcp() {
     let build = ["build", "--quiet", "--package", "check-server", "--example", "probe"];
     assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success());
-    let probe = Path::new(support::BINARY).with_file_name("examples").join("probe");
+    let probe = Path::new(crate::support::BINARY).with_file_name("examples").join("probe");
     the_page_shows("rmcp 3.9.0, the probe", &on_stdio(&Command::new(probe)));
 }
 
@@ -50,7 +46,7 @@ fn python_2_sync_tool() {
 #[test]
 #[ignore = "needs the Python SDK 2.x: PYTHON_MCP_2, see .ci/run"]
 fn python_2_http() {
-    let mut server = python("2", "../01-basic-cancel/tests/python/server_2.py");
+    let mut server = python("2", "../10-on-the-wire/tests/python/server_2.py");
     server.arg(csv_files());
     the_page_shows("Python SDK 2.3.0, lesson 1's server", &on_http(server));
 }
@@ -71,7 +67,7 @@ fn typescript_2() {
 #[ignore = "needs node and the TypeScript SDKs, see .ci/run"]
 fn typescript_2_http() {
     let mut server = Command::new("node");
-    server.arg(format!("{LESSON_1}/typescript/server_2.mjs")).arg(csv_files());
+    server.arg(format!("{FOREIGN}/typescript/server_2.mjs")).arg(csv_files());
     the_page_shows("TypeScript SDK 2.4.0, lesson 1's server", &on_http(server));
 }
 
@@ -148,7 +144,7 @@ fn node(script: &str) -> Command {
     let name = script.file_name().unwrap();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(script.file_stem().unwrap());
     std::fs::create_dir_all(&folder).unwrap();
-    let packages = Path::new(LESSON_1).join("typescript/node_modules").canonicalize().unwrap();
+    let packages = Path::new(FOREIGN).join("typescript/node_modules").canonicalize().unwrap();
     // The link may be there from the last run.
     let _ = std::os::unix::fs::symlink(packages, folder.join("node_modules"));
     std::fs::copy(&script, folder.join(name)).unwrap();

@@ -1,0 +1,9 @@
+//! One program for all tests: most of their time is waiting, so they wait together.
+
+mod client;
+#[cfg(target_os = "linux")]
+mod foreign;
+mod matrix;
+mod readme;
+mod support;
+mod tool;

@@ -1,0 +1,131 @@
+//! A bridge that relays: it passes messages on as they are.
+//!
+//! Ids and progress tokens keep their values, so nothing has to be translated: the cancel names
+//! the id that the server knows. All that MCP has passes, also what the server asks and says by
+//! itself. It needs the same revision and the same way of cancelling on both sides, and one host
+//! for one connection to the server.
+
+use std::collections::HashMap;
+
+use futures::FutureExt;
+use futures::stream::{FuturesUnordered, StreamExt};
+use rmcp::model::{ClientJsonRpcMessage, ClientNotification, ErrorData, JsonRpcMessage, RequestId};
+use rmcp::transport::Transport;
+use rmcp::{RoleClient, RoleServer};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::translate::OVERTAKE;
+
+/// How a relay ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The host has ended the connection.
+    Host,
+    /// The server is gone.
+    Server,
+}
+
+/// Relays between a host and a server, until one of them is gone.
+///
+/// `host` is to be a `hosting::cancel::CancelAware`: it keeps silence about cancelled calls, drops
+/// cancels that name none, and cancels what is open when the host is gone.
+pub async fn relay<H, S>(mut host: H, mut server: S) -> End
+where
+    H: Transport<RoleServer>,
+    S: Transport<RoleClient>,
+{
+    // The calls that wait for an answer, and whether each has been sent.
+    let mut open = HashMap::<RequestId, CancellationToken>::new();
+    // Cancels that wait until their calls have been sent, so that none overtakes its call; and
+    // those that are on their way.
+    let mut cancels = FuturesUnordered::new();
+    let leaving = TaskTracker::new();
+    let (failed, mut failures) = mpsc::unbounded_channel::<(RequestId, ErrorData)>();
+    let end = loop {
+        tokio::select! {
+            message = host.receive() => {
+                let Some(message) = message else { break End::Host };
+                let mut call = None;
+                match &message {
+                    JsonRpcMessage::Request(request) => {
+                        let sent = CancellationToken::new();
+                        open.insert(request.id.clone(), sent.clone());
+                        call = Some((request.id.clone(), sent));
+                    }
+                    JsonRpcMessage::Notification(_) => {
+                        if let Some(sent) = cancelled(&message).and_then(|id| open.remove(id)) {
+                            cancels.push(async move {
+                                let _ = timeout(OVERTAKE, sent.cancelled()).await;
+                                message
+                            });
+                            continue;
+                        }
+                    }
+                    JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {}
+                }
+                let (sending, failed) = (server.send(message), failed.clone());
+                start(async move {
+                    let outcome = sending.await;
+                    let Some((id, sent)) = call else { return };
+                    sent.cancel();
+                    if let Err(error) = outcome {
+                        let why = format!("the bridge did not reach the server: {error}");
+                        let _ = failed.send((id, ErrorData::internal_error(why, None)));
+                    }
+                });
+            }
+            Some(cancel) = cancels.next() => drop(leaving.spawn(server.send(cancel))),
+            message = server.receive() => {
+                let Some(message) = message else { break End::Server };
+                let answered = match &message {
+                    JsonRpcMessage::Response(response) => Some(&response.id),
+                    JsonRpcMessage::Error(error) => error.id.as_ref(),
+                    _ => None,
+                };
+                // An answer to a call that has been cancelled is dropped.
+                if answered.is_none_or(|id| open.remove(id).is_some()) {
+                    let _ = host.send(message).await;
+                }
+            }
+            Some((id, error)) = failures.recv() => {
+                if open.remove(&id).is_some() {
+                    let _ = host.send(JsonRpcMessage::error(error, Some(id))).await;
+                }
+            }
+        }
+    };
+    // The host is gone: the last cancels go out before the session ends. The server is gone:
+    // everybody who waits is told.
+    while let Some(cancel) = cancels.next().await {
+        leaving.spawn(server.send(cancel));
+    }
+    leaving.close();
+    leaving.wait().await;
+    for id in open.into_keys() {
+        let error = ErrorData::internal_error("the server behind the bridge is gone", None);
+        let _ = host.send(JsonRpcMessage::error(error, Some(id))).await;
+    }
+    let _ = server.close().await;
+    end
+}
+
+/// Starts to send at once, so that messages keep their order, and goes on in a task of its own:
+/// on HTTP a request is sent when its response has begun.
+fn start(sending: impl Future<Output = ()> + Send + 'static) {
+    let mut sending = Box::pin(sending);
+    if (&mut sending).now_or_never().is_none() {
+        tokio::spawn(sending);
+    }
+}
+
+/// The call that this message cancels.
+fn cancelled(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
+    let JsonRpcMessage::Notification(notification) = message else { return None };
+    let ClientNotification::CancelledNotification(cancel) = &notification.notification else {
+        return None;
+    };
+    cancel.params.request_id.as_ref()
+}

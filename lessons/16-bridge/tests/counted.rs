@@ -1,0 +1,394 @@
+//! Many calls at once, and each is counted.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bridge::translate::Translate;
+use bridge::upstream::{Upstream, http};
+use course::lesson::Protocol;
+use futures::future::join_all;
+use hosting::between::{Between, Tap};
+use hosting::layer::Server;
+use hosting::{self};
+use rmcp::model::{
+    CancelledNotificationParam, ClientCapabilities, ClientJsonRpcMessage, ClientNotification,
+    JsonRpcMessage, ProtocolVersion, ServerJsonRpcMessage,
+};
+use rmcp::service::{PeerRequestOptions, RequestHandle};
+use rmcp::{RoleClient, ServiceError};
+use serde_json::{Value, json};
+use shared::calls::{CallRecord, Calls, State};
+use shared::client::{Client, tool_call};
+use shared::server::FileServer;
+use shared::stop::Stop;
+use testing::hosted::{Hosted, common_server, setup};
+use testing::process::Process;
+use testing::raw::{
+    CANCELLED, RawClient, in_time, initialize, notification, request, steps,
+    tool_call as tool_call_by_hand, within,
+};
+use tokio::io::AsyncWriteExt;
+use tokio::process::{ChildStdin, Command};
+use tokio::time::sleep;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp-bridge");
+/// Steps of a second: a call makes no news but its first while it waits for its cancel.
+const TICK: u64 = 1000;
+const LONG: Duration = Duration::from_secs(30);
+
+fn version(protocol: Protocol) -> ProtocolVersion {
+    match protocol {
+        Protocol::V2025 => ProtocolVersion::V_2025_11_25,
+        Protocol::V2026 => ProtocolVersion::V_2026_07_28,
+    }
+}
+
+/// A host whose bridge is a process: stdio in front of this URL.
+async fn host(options: &[&str], protocol: Protocol, url: &str) -> Client {
+    let mut program = Command::new(PROGRAM);
+    program.args(options).args(["--protocol", &protocol.to_string(), url]);
+    let client = Client::child_as(ClientCapabilities::default(), program, version(protocol));
+    client.await.unwrap()
+}
+
+/// A bridge on HTTP, in front of a stdio server that is a process.
+async fn in_front_of_stdio(protocol: Protocol) -> Hosted {
+    let mut program = Command::new(PROGRAM);
+    program.args(["--tick", "1s", "serve", "--transport", "stdio"]);
+    let child = bridge::behind::child(program).unwrap();
+    let upstream = Upstream::connect(child, Some(version(protocol))).await.unwrap();
+    Hosted::start(Translate::new(Arc::new(upstream))).await
+}
+
+/// A server over HTTP, and how many cancels have reached it.
+async fn counting() -> (Hosted, Calls, Arc<AtomicUsize>) {
+    let own = setup(TICK);
+    let (calls, stop) = (own.calls.clone(), own.stop.clone());
+    let cancels = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&cancels);
+    let between = Between::default().connections(move || Counter(Arc::clone(&counted)));
+    (Hosted::host(Server::new(FileServer::new(own)), stop, between).await, calls, cancels)
+}
+
+struct Counter(Arc<AtomicUsize>);
+
+impl Tap for Counter {
+    fn received(&mut self, message: ClientJsonRpcMessage) -> ClientJsonRpcMessage {
+        if let JsonRpcMessage::Notification(it) = &message
+            && let ClientNotification::CancelledNotification(_) = &it.notification
+        {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        message
+    }
+
+    fn before(&mut self, _: &ServerJsonRpcMessage) -> Vec<ServerJsonRpcMessage> {
+        Vec::new()
+    }
+}
+
+async fn start(client: &Client, calls: usize) -> Vec<RequestHandle<RoleClient>> {
+    let one = || {
+        let work = json!({ "filename": "part_0.csv", "processing_time": 3600 });
+        let call = tool_call("process_large_file", work);
+        client.send_cancellable_request(call, PeerRequestOptions::no_options())
+    };
+    let started = join_all((0..calls).map(|_| one())).await;
+    started.into_iter().map(Result::unwrap).collect()
+}
+
+fn count(calls: &[CallRecord], state: State) -> usize {
+    calls.iter().filter(|call| call.state == state).count()
+}
+
+/// Asks the server until it runs so many calls.
+async fn until_running(client: &Client, running: usize) -> Vec<CallRecord> {
+    within(LONG, "the number of running calls", async {
+        loop {
+            let calls = client.list_calls().await.unwrap();
+            if count(&calls, State::Running) == running {
+                return calls;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+}
+
+async fn cancel_all(client: &Client, handles: Vec<RequestHandle<RoleClient>>) {
+    for handle in handles {
+        let why = Some("a test".to_owned());
+        let cancel = CancelledNotificationParam::new(Some(handle.id.clone()), why);
+        client.notify_cancelled(cancel).await.unwrap();
+    }
+}
+
+/// 200 calls, 200 cancels, and 200 that have stopped.
+async fn two_hundred(client: &Client) {
+    let handles = start(client, 200).await;
+    until_running(client, 200).await;
+    cancel_all(client, handles).await;
+    let calls = until_running(client, 0).await;
+    assert_eq!(count(&calls, State::Cancelled), 200);
+    assert!(calls.iter().all(|call| call.steps_done < call.steps_total));
+}
+
+async fn stdio_to_http(options: &[&str], protocol: Protocol) {
+    let (server, _, cancels) = counting().await;
+    let client = host(options, protocol, &server.url).await;
+    two_hundred(&client).await;
+    // One cancel for each call, and no second. (On 2026-07-28 there is no message.)
+    let sent = if protocol == Protocol::V2025 { 200 } else { 0 };
+    assert_eq!(cancels.load(Ordering::Relaxed), sent);
+    client.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn translate_stdio_to_http_2025() {
+    stdio_to_http(&[], Protocol::V2025).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn translate_stdio_to_http_2026() {
+    stdio_to_http(&[], Protocol::V2026).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relay_stdio_to_http_2025() {
+    stdio_to_http(&["--relay"], Protocol::V2025).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relay_stdio_to_http_2026() {
+    stdio_to_http(&["--relay"], Protocol::V2026).await;
+}
+
+async fn http_to_stdio(host: Protocol, server: Protocol) {
+    let bridge = in_front_of_stdio(server).await;
+    let client = Client::http(&bridge.url, version(host)).await.unwrap();
+    two_hundred(&client).await;
+    client.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn translate_http_2025_to_stdio() {
+    http_to_stdio(Protocol::V2025, Protocol::V2025).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn translate_http_2026_to_stdio() {
+    http_to_stdio(Protocol::V2026, Protocol::V2026).await;
+}
+
+/// The two sides speak different revisions: a closed stream becomes a notification, and the other
+/// way round.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn translate_between_revisions() {
+    http_to_stdio(Protocol::V2026, Protocol::V2025).await;
+    let server = common_server(TICK).await;
+    let mut program = Command::new(PROGRAM);
+    program.args(["--protocol", "2026-07-28", &server.url]);
+    let host = ProtocolVersion::V_2025_11_25;
+    let client = Client::child_as(ClientCapabilities::default(), program, host).await.unwrap();
+    two_hundred(&client).await;
+    client.close().await.unwrap();
+}
+
+/// Two hosts use the same ids. One cancels all its calls; the other's run on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hosts_with_equal_ids_do_not_meet() {
+    let bridge = in_front_of_stdio(Protocol::V2025).await;
+    let clerk = Client::http(&bridge.url, version(Protocol::V2025)).await.unwrap();
+    let hosts = [
+        RawClient::open(&bridge.url, Protocol::V2025).await,
+        RawClient::open(&bridge.url, Protocol::V2025).await,
+    ];
+    let mut streams = Vec::new();
+    for id in 1..=100 {
+        for host in &hosts {
+            streams.push(host.work(id, 3600).await);
+        }
+    }
+    until_running(&clerk, 200).await;
+    for id in 1..=100 {
+        hosts[0].cancel(id).await;
+    }
+    let calls = until_running(&clerk, 100).await;
+    assert_eq!(count(&calls, State::Cancelled), 100);
+    // Whose are they? The first host's streams have ended, the second's have not.
+    let mut streams = streams.into_iter();
+    while let (Some(first), Some(_second)) = (streams.next(), streams.next()) {
+        assert_eq!(first.answer().await["error"]["code"], -32800);
+    }
+    for id in 1..=100 {
+        hosts[1].cancel(id).await;
+    }
+    let calls = until_running(&clerk, 0).await;
+    assert_eq!(count(&calls, State::Cancelled), 200);
+}
+
+/// What the bridge remembers of a call ends with the call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_two_thousand_calls() {
+    let server = common_server(TICK).await;
+    let upstream = Upstream::connect(http(&server.url), Some(version(Protocol::V2025)));
+    let upstream = Arc::new(upstream.await.unwrap());
+    let translate = Server::new(Translate::new(Arc::clone(&upstream)));
+    let pipe = hosting::pipe(translate, &Between::default(), Stop::default());
+    let host = Client::pipe_as(ClientCapabilities::default(), pipe, version(Protocol::V2025));
+    let host = host.await.unwrap();
+    for _ in 0..10 {
+        let handles = start(&host, 200).await;
+        until_running(&host, 200).await;
+        assert!(upstream.open().entries() >= 400);
+        cancel_all(&host, handles).await;
+        until_running(&host, 0).await;
+    }
+    let empty = async {
+        while upstream.open().entries() > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    in_time("empty tables", empty).await;
+}
+
+/// The server is killed. Each of the 20 calls ends with an error, through either bridge.
+async fn killed(options: &[&str], protocol: Protocol) {
+    let server = Process::http(PROGRAM, "1s");
+    let client = host(options, protocol, &server.url).await;
+    let handles = start(&client, 20).await;
+    until_running(&client, 20).await;
+    server.signal("KILL");
+    let answers = join_all(handles.into_iter().map(RequestHandle::await_response));
+    let answers = within(LONG, "20 errors", answers).await;
+    let errors = answers.iter().filter(|it| matches!(it, Err(ServiceError::McpError(_)))).count();
+    assert_eq!(errors, 20, "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_is_twenty_errors_through_translate() {
+    killed(&[], Protocol::V2025).await;
+    killed(&[], Protocol::V2026).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_is_twenty_errors_through_relay() {
+    killed(&["--relay"], Protocol::V2025).await;
+    killed(&["--relay"], Protocol::V2026).await;
+}
+
+/// A host that writes the protocol by hand, and its bridge.
+struct RawHost {
+    protocol: Protocol,
+    bridge: tokio::process::Child,
+    input: ChildStdin,
+}
+
+impl RawHost {
+    async fn new(options: &[&str], protocol: Protocol, url: &str) -> Self {
+        let mut program = Command::new(PROGRAM);
+        program.args(options).args(["--protocol", &protocol.to_string(), url]);
+        program.stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
+        let mut bridge = program.spawn().unwrap();
+        let input = bridge.stdin.take().unwrap();
+        let mut host = Self { protocol, bridge, input };
+        match protocol {
+            Protocol::V2025 => {
+                let ready = notification("notifications/initialized", &json!({}));
+                host.say(&[initialize(), ready]).await;
+            }
+            Protocol::V2026 => {
+                let discover = request(protocol, &json!(0), "server/discover", json!({}));
+                host.say(&[discover]).await;
+            }
+        }
+        host
+    }
+
+    async fn say(&mut self, messages: &[Value]) {
+        for message in messages {
+            self.input.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+        }
+    }
+
+    fn call(&self, id: u32) -> Value {
+        tool_call_by_hand(self.protocol, &json!(id), "process_large_file", &steps(3600))
+    }
+
+    /// Closes the bridge's standard input. It must end well.
+    async fn hang_up(mut self) {
+        drop(self.input);
+        let status = within(LONG, "the end of the bridge", self.bridge.wait()).await.unwrap();
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
+/// Waits until the server's list is like this.
+async fn until(calls: &Calls, what: &str, is: impl Fn(&[CallRecord]) -> bool) {
+    let deadline = tokio::time::Instant::now() + LONG;
+    loop {
+        let list = calls.list().calls;
+        if is(&list) {
+            return;
+        }
+        let number = |state| count(&list, state);
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{what}: {} running, {} cancelled, {} failed",
+            number(State::Running),
+            number(State::Cancelled),
+            number(State::Failed)
+        );
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+const WAYS: [(&[&str], Protocol); 4] = [
+    (&[], Protocol::V2025),
+    (&[], Protocol::V2026),
+    (&["--relay"], Protocol::V2025),
+    (&["--relay"], Protocol::V2026),
+];
+
+/// The host is gone with 20 calls at work: 20 cancels reach the server, and the bridge ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_hangs_up_takes_its_calls_along() {
+    for (options, protocol) in WAYS {
+        let (server, calls, cancels) = counting().await;
+        let mut host = RawHost::new(options, protocol, &server.url).await;
+        for id in 1..=20 {
+            let call = host.call(id);
+            host.say(&[call]).await;
+        }
+        until(&calls, "20 running calls", |calls| count(calls, State::Running) == 20).await;
+        host.hang_up().await;
+        until(&calls, "20 cancelled calls", |calls| count(calls, State::Cancelled) == 20).await;
+        let sent = if protocol == Protocol::V2025 { 20 } else { 0 };
+        assert_eq!(cancels.load(Ordering::Relaxed), sent, "{options:?} {protocol}");
+    }
+}
+
+/// The host writes each call and its cancel in one go. On HTTP they take different connections,
+/// and a cancel that comes first names nothing: its call would run on for an hour.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_cancel_overtakes_its_call() {
+    for (options, protocol) in WAYS {
+        let (server, calls, _) = counting().await;
+        let mut host = RawHost::new(options, protocol, &server.url).await;
+        for id in 1..=200 {
+            let pair = [host.call(id), notification(CANCELLED, &json!({ "requestId": id }))];
+            host.say(&pair).await;
+        }
+        // Later calls run alone, one after the other: no earlier one is left behind.
+        for id in 201..=203 {
+            let call = host.call(id);
+            host.say(&[call]).await;
+            until(&calls, "one running call", |calls| count(calls, State::Running) == 1).await;
+            host.say(&[notification(CANCELLED, &json!({ "requestId": id }))]).await;
+            until(&calls, "no running call", |calls| count(calls, State::Running) == 0).await;
+        }
+        host.hang_up().await;
+    }
+}

@@ -1,0 +1,116 @@
+//! The bridge as a tool: what it refuses, and what it says when a side is gone.
+
+use std::time::Duration;
+
+use assert_cmd::Command;
+use predicates::str::contains;
+use serde_json::json;
+use testing::process::Process;
+use testing::raw::{RawClient, within};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp-bridge");
+
+fn bridge(arguments: &[&str]) -> assert_cmd::assert::Assert {
+    Command::new(PROGRAM).args(arguments).timeout(Duration::from_secs(60)).assert()
+}
+
+#[test]
+fn what_cannot_be_bridged_is_refused_with_a_way_out() {
+    for (arguments, why) in [
+        (&["https://localhost:8000/mcp"][..], "plain HTTP only, as in http://localhost:8000/mcp"),
+        (&["--"], "name a URL, or a command after --"),
+        (&["http://localhost:8000/mcp", "--", "sh"], "a URL or a command, not both"),
+        (&["--relay", "--", "sh"], "--relay needs a URL"),
+        (&["--addr", "8100", "--", "sh"], "write it as in 127.0.0.1:8100"),
+    ] {
+        bridge(arguments).code(2).stderr(contains(why));
+    }
+}
+
+#[test]
+fn help_shows_both_forms() {
+    let shown = bridge(&["--help"]).success().stdout(contains("mcp-bridge [--relay] URL"));
+    shown.stdout(contains("mcp-bridge [--addr ADDR] -- COMMAND ARGS..."));
+}
+
+/// An address where nobody listens.
+fn nobody() -> String {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    format!("http://{free}/mcp")
+}
+
+#[test]
+fn a_url_that_does_not_answer() {
+    bridge(&[&nobody()]).code(1).stderr(contains("no MCP server answers at http://127.0.0.1:"));
+}
+
+/// The relay connects when the host speaks first, so the host hears of it too.
+#[test]
+fn a_relay_to_nobody_tells_its_host() {
+    let mut relay = Command::new(PROGRAM);
+    relay.args(["--relay", &nobody()]).timeout(Duration::from_secs(60));
+    let hello = format!("{}\n", testing::raw::initialize());
+    let ended = relay.write_stdin(hello).assert().code(1);
+    let ended = ended.stderr(contains("no MCP server answers at http://127.0.0.1:"));
+    ended.stdout(contains(r#""id":"initialize""#)).stdout(contains(r#""error""#));
+}
+
+#[test]
+fn a_command_that_is_not_there() {
+    let ended = bridge(&["--addr", "127.0.0.1:0", "--", "/no/such/server"]).code(1);
+    ended.stderr(contains("cannot start /no/such/server"));
+}
+
+#[test]
+fn a_command_that_speaks_no_mcp() {
+    let ended = bridge(&["--addr", "127.0.0.1:0", "--", "true"]).code(1);
+    ended.stderr(contains("true does not speak MCP on its standard output"));
+}
+
+/// The server behind the bridge dies with 20 calls at work: 20 errors, and the bridge ends.
+#[tokio::test]
+async fn a_child_that_dies_is_twenty_errors_and_an_exit_code() {
+    for protocol in testing::raw::BOTH {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        // The shell writes down its process id, which is the server's after `exec`.
+        let script = format!(
+            "echo $$ > {}; exec {PROGRAM} serve --transport stdio --tick 1s",
+            pid.display()
+        );
+        let mut program = std::process::Command::new(PROGRAM);
+        program.args(["--addr", "127.0.0.1:0", "--", "sh", "-c", &script]);
+        let mut bridge = Process::at_a_url(program);
+        let host = RawClient::open(&bridge.url, protocol).await;
+        let mut calls = Vec::new();
+        for id in 1..=20 {
+            let mut call = host.work(id, 3600).await;
+            call.progress(1).await;
+            calls.push(call);
+        }
+        let pid = std::fs::read_to_string(&pid).unwrap();
+        let kill = std::process::Command::new("kill").args(["-s", "KILL", pid.trim()]).status();
+        assert!(kill.unwrap().success());
+        for call in calls {
+            let answer = within(Duration::from_secs(30), "an error", call.answer()).await;
+            let message = answer["error"]["message"].as_str().unwrap_or_default().to_owned();
+            assert!(message.contains("the server behind the bridge is gone"), "{answer}");
+        }
+        assert_eq!(bridge.ends_within(Duration::from_secs(30)).code(), Some(1));
+    }
+}
+
+#[tokio::test]
+async fn a_web_page_cannot_use_the_bridge() {
+    let mut program = std::process::Command::new(PROGRAM);
+    program.args(["--addr", "127.0.0.1:0", "--", PROGRAM, "serve", "--transport", "stdio"]);
+    let bridge = Process::at_a_url(program);
+    let host = RawClient::open(&bridge.url, course::lesson::Protocol::V2025).await;
+    for (header, value) in [("origin", "http://evil.example"), ("host", "evil.example")] {
+        let request = host.http(reqwest::Method::POST).header(header, value);
+        let response = request.body(json!({}).to_string()).send().await.unwrap();
+        assert_eq!(response.status(), 403, "{header}");
+    }
+    host.still_serves().await;
+    bridge.signal("TERM");
+}
