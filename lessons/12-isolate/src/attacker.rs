@@ -41,6 +41,14 @@ impl Attacker {
         Self { session: None, http: reqwest::Client::new(), url: url.to_owned(), protocol }
     }
 
+    /// The same attacker, about to open another session. Its connections are reused, so a flood
+    /// of sessions does not run out of files.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let (http, url) = (self.http.clone(), self.url.clone());
+        Self { session: None, http, url, protocol: self.protocol }
+    }
+
     /// Opens a session, if the revision has them. The reply is not looked at.
     pub async fn open(&mut self) -> anyhow::Result<Option<Reply>> {
         if self.protocol == Protocol::V2026 {

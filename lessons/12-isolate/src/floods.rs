@@ -63,9 +63,10 @@ async fn until_running(scene: &Scene<'_>, count: usize) -> anyhow::Result<()> {
 
 /// Sessions that nobody needs.
 pub(crate) async fn sessions(scene: &Scene<'_>) -> anyhow::Result<String> {
-    let mut opened = Vec::new();
+    let mut opened = Vec::<Attacker>::new();
+    let first = Attacker::new(scene.stage.url()?, Protocol::V2025);
     let refused = loop {
-        let mut attacker = Attacker::new(scene.stage.url()?, Protocol::V2025);
+        let mut attacker = first.again();
         let reply = attacker.open().await?.context("2025-11-25 has sessions")?;
         if attacker.session.is_none() {
             break Some(reply);

@@ -148,7 +148,7 @@ pub(crate) async fn twice(scene: &Scene<'_>) -> anyhow::Result<String> {
     attacker.cancel(5).await?;
     let code = read(call).await?.answer["error"]["code"].clone();
     ensure!(code == -32800, "the cancelled call ended with {code}");
-    let served = attacker.is_served(5).await;
+    let served = attacker.is_served(6).await;
     served.context("the session did not survive a second cancel")?;
     Ok("the second cancel is ignored, the session serves on".to_owned())
 }

@@ -47,7 +47,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let body = Duration::from_secs(10);
-        Self { calls: 10_000, calls_per_session: 1000, sessions: 1000, body }
+        Self { calls: 10_000, calls_per_session: 250, sessions: 1000, body }
     }
 }
 
