@@ -18,7 +18,7 @@ use tokio::io::{DuplexStream, ReadHalf, WriteHalf};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use crate::relay::relay;
+use crate::relay::{LINGER, relay};
 use crate::translate::Translate;
 use crate::upstream::{self, Upstream};
 use crate::wrong::{Fault, WrongBridge};
@@ -59,7 +59,7 @@ impl Front {
             }
             Bridge::Relay => {
                 let (near, far) = tokio::io::duplex(64 << 10);
-                let host = CancelAware::silent(stdio(far)).without_linger();
+                let host = CancelAware::silent(stdio(far)).lingering(LINGER);
                 match stage.pipe() {
                     Some(pipe) => tokio::spawn(relay(host, client_of(pipe))),
                     None => tokio::spawn(relay(host, child(server_program(stage)?)?)),
@@ -104,7 +104,7 @@ impl Front {
         version: ProtocolVersion,
     ) -> anyhow::Result<Client> {
         let (near, far) = tokio::io::duplex(64 << 10);
-        let transport = aware(stdio(far)).without_linger();
+        let transport = aware(stdio(far)).lingering(LINGER);
         tokio::spawn(hosting::serve_aware(server, transport, stop.clone()));
         Client::pipe_as(ClientCapabilities::default(), near, version).await
     }

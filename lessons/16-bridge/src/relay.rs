@@ -6,6 +6,7 @@
 //! for one connection to the server.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -18,6 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::translate::OVERTAKE;
+
+/// How long calls may go on when the host is gone: answers that are under way still reach a host
+/// that only closed its output (`printf .. | mcp-bridge URL`).
+pub const LINGER: Duration = Duration::from_millis(500);
 
 /// How a relay ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,7 +26,7 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::behind::child;
-use crate::relay::{End, relay};
+use crate::relay::{End, LINGER, relay};
 use crate::translate::Translate;
 use crate::upstream::{Upstream, http};
 
@@ -151,14 +151,14 @@ async fn stdio_to_http(
     let upstream = Arc::new(upstream.await.with_context(|| no_server(url))?);
     let server = Server::new(Translate::new(Arc::clone(&upstream)));
     let (input, output) = stdio_pipes();
-    let host = CancelAware::silent(AsyncRwTransport::new_server(input, output)).without_linger();
+    let host = CancelAware::silent(AsyncRwTransport::new_server(input, output)).lingering(LINGER);
     hosting::serve_aware(server, host, stop.clone()).await?;
     upstream.close().await
 }
 
 async fn relay_to(url: &str, stop: &Stop) -> anyhow::Result<()> {
     let (input, output) = stdio_pipes();
-    let host = CancelAware::silent(AsyncRwTransport::new_server(input, output)).without_linger();
+    let host = CancelAware::silent(AsyncRwTransport::new_server(input, output)).lingering(LINGER);
     tokio::select! {
         end = relay(host, http(url)) => match end {
             End::Host => Ok(()),

@@ -71,13 +71,13 @@ impl<T> CancelAware<T> {
 
     /// For HTTP 2025-11-25: a cancelled call's POST ends with the error -32800.
     pub fn answering(inner: T) -> Self {
-        Self { answers: true, ..Self::silent(inner) }.without_linger()
+        Self { answers: true, ..Self::silent(inner) }.lingering(Duration::ZERO)
     }
 
-    /// The end of the input cancels all open calls at once.
+    /// The end of the input cancels all calls that are still open after this time.
     #[must_use]
-    pub fn without_linger(self) -> Self {
-        Self { linger: Duration::ZERO, ..self }
+    pub fn lingering(self, linger: Duration) -> Self {
+        Self { linger, ..self }
     }
 
     /// The calls that are open on this connection.
