@@ -4,6 +4,7 @@
 //! wants to see a message that should not have come has to look here.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::bail;
@@ -27,6 +28,13 @@ pub struct Traffic {
     pub errors: usize,
     /// Progress notifications.
     pub progress: usize,
+}
+
+impl fmt::Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { results, errors, progress } = self;
+        write!(f, "results: {results}, errors: {errors}, progress: {progress}")
+    }
 }
 
 /// Progress notifications, in the order they came in.

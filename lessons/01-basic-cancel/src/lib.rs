@@ -112,8 +112,9 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     let arrived = record.reason.as_deref() == expected;
     ensure!(
         arrived || stage.foreign,
-        "the reason was lost: the server knows {:?}, not {expected:?}",
-        record.reason
+        "the reason was lost: the server knows {}, not {}",
+        record.reason.as_deref().unwrap_or("none"),
+        expected.unwrap_or("none")
     );
     println!(
         "   server: reason {:?}{}",
@@ -132,11 +133,11 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     println!("📁 next call: {next}");
 
     // 7. And silence: while that call came and went, nothing more was said about the first.
-    //    (basic/utilities/cancellation: the receiver does not respond to a cancelled request.)
+    //    (basic/patterns/cancellation: the receiver does not respond to a cancelled request.)
     let after = client.traffic(&id, &token);
     ensure!(
         after == before,
-        "the server talked on about a cancelled call: {before:?} became {after:?}"
+        "the server talked on about a cancelled call. Before the next call: {before}; after it: {after}"
     );
     ensure!(after.results == 0, "the server answered a cancelled call with a result");
 

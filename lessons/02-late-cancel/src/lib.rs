@@ -63,7 +63,7 @@ async fn too_late(client: &Client) -> anyhow::Result<()> {
     cancel(client, &id).await?;
 
     // What may happen now? Nothing at all: "invalid cancellation notifications SHOULD be
-    // ignored" (basic/utilities/cancellation), and a finished request is one of the cases
+    // ignored" (basic/patterns/cancellation), and a finished request is one of the cases
     // it names. To see that nothing happens, we let another call pass first.
     let next = client.call("count_rows", json!({ "filename": "part_0.csv" })).await;
     next.context("the server did not survive a late cancel")?;
@@ -74,7 +74,12 @@ async fn too_late(client: &Client) -> anyhow::Result<()> {
         before.record,
         after.record
     );
-    ensure!(after.traffic == before.traffic, "the late cancel was answered: {:?}", after.traffic);
+    ensure!(
+        after.traffic == before.traffic,
+        "the late cancel was answered. Before it: {}; after it: {}",
+        before.traffic,
+        after.traffic
+    );
     println!("   server: still finished, with its result; the next call is served");
     print!("\n{}\n", timeline(&[after.record], &[]));
     Ok(())

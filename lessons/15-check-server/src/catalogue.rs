@@ -9,7 +9,7 @@ pub struct Behaviour {
     pub section: &'static str,
 }
 
-const CANCELLATION: &str = "basic/utilities/cancellation";
+const CANCELLATION: &str = "basic, cancellation";
 const LIFECYCLE: &str = "basic/lifecycle, shutdown";
 const HTTP_2025: &str = "2025-11-25 basic/transports, streamable HTTP";
 const HTTP_2026: &str = "2026-07-28 basic/transports/streamable-http";
@@ -88,3 +88,20 @@ pub const ALL: &[Behaviour] = &[
     b(56, "the caller is free at once", "the client goes on though the server says nothing", CANCELLATION),
     b(57, "the stream is closed, nothing is POSTed", "closing the response stream is the cancel", HTTP_2026),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn the_page_lists_them() {
+        let page = include_str!("../../../docs/src/check-server.md");
+        for known in ALL {
+            let row = format!(
+                "| {} | {} | {} | {} |",
+                known.number, known.title, known.expected, known.section
+            );
+            assert!(page.contains(&row), "check-server.md lacks the row\n{row}");
+        }
+    }
+}

@@ -135,7 +135,9 @@ async fn check_server(args: CheckArgs) -> anyhow::Result<ExitCode> {
     };
     for number in args.only.iter().chain(&args.output.show) {
         if !catalogue::ALL.iter().any(|known| known.number == *number) {
-            bail!("there is no behaviour {number}; the README has the list");
+            bail!(
+                "there is no behaviour {number} that can be checked; docs/src/check-server.md lists them"
+            );
         }
     }
     if let Some(pid) = args.pid

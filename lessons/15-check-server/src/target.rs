@@ -85,14 +85,14 @@ async fn list(wire: &Wire) -> anyhow::Result<Vec<Value>> {
     Ok(tools)
 }
 
-/// The arguments for ten seconds of harmless work, if the tool is one that we know.
+/// The arguments for ten seconds of harmless work or more, if the tool is one that we know.
 fn recognized(tool: &Value) -> Option<Value> {
     let name = tool["name"].as_str()?.to_lowercase();
     if name == PROBE {
         return Some(json!({ "steps": 200, "step_ms": 50 }));
     }
     if name == "process_large_file" {
-        return Some(json!({ "filename": "large_dataset.csv", "processing_time": 10 }));
+        return Some(json!({ "filename": "large_dataset.csv", "processing_time": 100 }));
     }
     let words = ["long-running", "long_running", "longrunning", "slow", "sleep", "countdown"];
     let harmful = tool["annotations"]["destructiveHint"] == true;

@@ -1,7 +1,7 @@
 //! What a server says, and no longer says, about a call that its client cancelled.
 //!
 //! Both revisions agree that a cancelled request gets no result and no further message
-//! (basic/utilities/cancellation; 2026-07-28 says MUST NOT). rmcp drops the result. Two
+//! (basic/patterns/cancellation; 2026-07-28 says MUST NOT). rmcp drops the result. Two
 //! things are left to do on a connection that carries `notifications/cancelled`, and
 //! [`CancelAware`] does them where the messages pass:
 //!
