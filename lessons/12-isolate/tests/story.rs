@@ -76,6 +76,9 @@ fn memory(pid: u32) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_attacks_leave_no_memory_behind() {
     const LITTLE: i64 = 5 << 10;
+    // The sessions of a round stay open for five minutes, and the allocator is never quite still:
+    // full rounds differ by up to 9 MB. The first one costs more than 100 MB.
+    const NOISE: i64 = 16 << 10;
     let server = Process::http(env!("CARGO_BIN_EXE_isolate"), "1s");
     round(&server.url, |attack| attack.ends_with("tasks")).await;
     let (mut before, mut after) = (0, memory(server.id()));
@@ -90,7 +93,7 @@ async fn the_attacks_leave_no_memory_behind() {
     for _ in 0..3 {
         round(&server.url, |attack| !attack.ends_with("tasks")).await;
         (before, after) = (after, memory(server.id()));
-        if after - before < LITTLE {
+        if after - before < NOISE {
             return;
         }
     }
