@@ -1,14 +1,11 @@
-//! The story passes on every way it names, and does not cost the server memory. Against servers
+//! The story passes on every way it names. Against servers
 //! that are wrong on purpose each attack succeeds.
 
 mod servers;
 
-use std::process::Command;
-
 use course::lesson::Protocol::{self, V2025, V2026};
 use course::stage::Stage;
 use isolate::{ATTACKS, Scene};
-use testing::process::Process;
 
 use servers::{Running, bare, clumsy, hoarder, naive, stuck, without_limits};
 
@@ -63,52 +60,4 @@ succeeds! {
     foreign_host_2025: "foreign host", V2025, bare(), "a foreign Host is answered 200";
     foreign_host_2026: "foreign host", V2026, bare(), "a foreign Host is answered 200";
     long_reason: "long reason", V2025, hoarder(), "characters of a reason were kept";
-}
-
-/// The memory that a process has, in KiB.
-fn memory(pid: u32) -> i64 {
-    let ps = Command::new("ps").args(["-o", "rss=", "-p", &pid.to_string()]).output().unwrap();
-    String::from_utf8(ps.stdout).unwrap().trim().parse().unwrap()
-}
-
-/// A round of attacks fills what is kept on purpose, and the allocator's reserves. When these are
-/// full, a round must cost nothing any more. (A leak would cost as much in each round.)
-#[tokio::test(flavor = "multi_thread")]
-async fn the_attacks_leave_no_memory_behind() {
-    const LITTLE: i64 = 5 << 10;
-    // The sessions of a round stay open for five minutes, and the allocator is never quite still:
-    // full rounds differ by up to 9 MB. The first one costs more than 100 MB.
-    const NOISE: i64 = 16 << 10;
-    let server = Process::http(env!("CARGO_BIN_EXE_isolate"), "1s");
-    round(&server.url, |attack| attack.ends_with("tasks")).await;
-    let (mut before, mut after) = (0, memory(server.id()));
-    for _ in 0..10 {
-        if after - before < LITTLE {
-            break;
-        }
-        round(&server.url, |attack| attack.starts_with("many se") || attack == "many calls").await;
-        (before, after) = (after, memory(server.id()));
-    }
-    // The server remembers the tasks of the first round for five minutes.
-    for _ in 0..3 {
-        round(&server.url, |attack| !attack.ends_with("tasks")).await;
-        (before, after) = (after, memory(server.id()));
-        if after - before < NOISE {
-            return;
-        }
-    }
-    panic!("each round costs memory, the last one {} of {after} KiB", after - before);
-}
-
-/// Plays these attacks, in both revisions.
-async fn round(url: &str, wanted: impl Fn(&str) -> bool) {
-    for protocol in [V2025, V2026] {
-        let stage = Stage::over_http(url, protocol);
-        let scene = Scene::set(&stage).await.unwrap();
-        let attacks = ATTACKS.iter().filter(|attack| attack.on.contains(&protocol));
-        for attack in attacks.filter(|attack| wanted(attack.name)) {
-            scene.survives(attack).await.unwrap();
-        }
-        scene.end().await.unwrap();
-    }
 }
