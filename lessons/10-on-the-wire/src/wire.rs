@@ -101,7 +101,7 @@ impl Wire {
         Ok(Response { session, status, messages, started: self.started })
     }
 
-    /// Asks the server until it says that our call no longer runs, or has gone on for [`GRACE`]
+    /// Asks the server until it says that our call no longer runs, or has gone on for `GRACE`
     /// steps.
     pub async fn stopped(&self) -> anyhow::Result<()> {
         let mut call = self.record().await?;

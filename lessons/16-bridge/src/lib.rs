@@ -56,7 +56,7 @@ const fn chapter(name: &'static str, story: course::lesson::Story) -> Chapter {
 const TOOL: &str = "process_large_file";
 const REASON: &str = "the user pressed stop";
 
-/// The lesson. Read it from top to bottom, and then [`check`].
+/// The lesson. Read it from top to bottom, and then `check`.
 pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     println!("\n🔌 no bridge");
     check(stage, Bridge::None).await?;

@@ -2,7 +2,7 @@
 //!
 //! Each side has ids and progress tokens of its own, and may speak another revision. So four
 //! things have to be translated for each call: its id, its progress, its cancel and its answer.
-//! The id needs no table: the call of [`Translate::pass`] *is* the entry. It holds the host's
+//! The id needs no table: the call of `Translate::pass` *is* the entry. It holds the host's
 //! request (`ctx`) and the server's (`handle`), and it ends when the call ends.
 
 use std::convert::identity;

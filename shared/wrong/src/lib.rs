@@ -4,7 +4,7 @@
 //! have shipped, and for each claim of a lesson there is a flaw that makes the lesson
 //! end with that claim's own sentence: `cargo run -p basic-cancel -- --wrong deaf`.
 //!
-//! [`tools`] holds what a tool does wrong, [`connection`] what goes wrong on the wire.
+//! `tools` holds what a tool does wrong, `connection` what goes wrong on the wire.
 
 mod connection;
 mod tools;
