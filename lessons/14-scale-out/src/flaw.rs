@@ -46,6 +46,8 @@ pub enum Flaw {
     EngineFirst,
     /// The balancer reads on when its client has gone.
     Swallow,
+    /// The engine writes nothing to disk.
+    EngineForgets,
 }
 
 /// A flaw as one types it.

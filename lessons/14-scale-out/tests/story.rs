@@ -96,6 +96,7 @@ fn each_claim_about_the_engine_has_replicas_that_break_it() {
         ("killed --wrong overwrites", "has overwritten the task's end"),
         ("engine --wrong polite", "the engine is down, and a cancel was answered 202"),
         ("engine --wrong engine-first", "a call could not be cancelled where it ran"),
+        ("engine --wrong engine-forgets", "the engine came back, and a task is"),
     ] {
         play(arguments, &[]).code(1).stderr(contains(sentence));
     }

@@ -1,7 +1,7 @@
 //! The engine dies and comes back. A replica must not lose work by that, and must not acknowledge
 //! what it cannot record.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use reqwest::StatusCode;
 use serde_json::json;
 use shared::calls::State;
@@ -77,11 +77,12 @@ async fn round(rig: &mut Rig) -> Result<usize> {
     ensure!(runs, "the engine went down, and a call was lost");
 
     engine(rig)?.run().await?;
+    let status =
+        again_status(&there, &id).await.context("the engine came back, and a task is lost")?;
+    ensure!(status == "working", "the engine came back, and a task is `{status}`");
     // A client that was told of an error asks again.
     again(|| async { Ok(other.cancel(&2u32.into()).await?.is_success()) }).await?;
     ensure!(far.is_cancelled().await?, "the engine is back, and a cancel was lost");
-    let status = again_status(&there, &id).await?;
-    ensure!(status == "working", "the engine came back, and a task is `{status}`");
     again(|| async { Ok(task::cancel(&there, &id).await?.is_none()) }).await?;
     let (status, _) = task::ended(&there, &id).await?;
     ensure!(status == "cancelled", "the engine is back, and a cancelled task is `{status}`");

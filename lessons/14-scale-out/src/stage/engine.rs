@@ -26,6 +26,8 @@ pub struct Engine {
 struct Own {
     folder: TempDir,
     process: Option<Process>,
+    /// It writes nothing to disk: wrong on purpose.
+    forgets: bool,
 }
 
 impl Engine {
@@ -40,10 +42,10 @@ impl Engine {
     }
 
     /// Starts one, in a temporary folder, on a socket that nobody else can take.
-    pub async fn start() -> Result<Self> {
+    pub async fn start(forgets: bool) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let url = format!("unix://{}/engine.sock", folder.path().display());
-        let own = Own { folder, process: None };
+        let own = Own { folder, process: None, forgets };
         let mut engine = Self { url, prefix: prefix(), own: Some(own) };
         engine.run().await?;
         Ok(engine)
@@ -63,7 +65,8 @@ impl Engine {
         // `everysec`, Redis holds a write back while the disk is busy, and a killed engine has
         // sometimes lost a task that it had acknowledged.
         let mut arguments = vec!["--port", "0", "--unixsocket", &socket, "--save", ""];
-        arguments.extend(["--appendonly", "yes", "--appendfsync", "always", "--dir", folder]);
+        let keeps = if own.forgets { "no" } else { "yes" };
+        arguments.extend(["--appendonly", keeps, "--appendfsync", "always", "--dir", folder]);
         let program = program().with_context(|| format!("there is no engine: {INSTALL}"))?;
         // With KILL: nothing is saved on the way out.
         own.process = Some(Process::start(&program, &arguments, "KILL")?);

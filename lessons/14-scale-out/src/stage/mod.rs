@@ -81,7 +81,9 @@ impl Rig {
     pub async fn start(options: &Options, replicas: usize, manner: Manner) -> Result<Self> {
         let engine = match &options.redis {
             Some(url) => Some(Engine::at(url)),
-            None if Engine::is_installed() => Some(Engine::start().await?),
+            None if Engine::is_installed() => {
+                Some(Engine::start(options.wrong == Some(Flaw::EngineForgets)).await?)
+            }
             None => None,
         };
         let memory: Arc<dyn Store> = Arc::new(MemoryStore::default());
