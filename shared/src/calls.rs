@@ -248,6 +248,25 @@ impl Call {
         self.write_end(state);
     }
 
+    /// The tool has stopped: done, cancelled (`None`), or with an error, which its caller gets.
+    /// rmcp drops the answer of a cancelled call.
+    pub fn finish<T>(self, done: anyhow::Result<Option<T>>) -> Result<T, String> {
+        match done {
+            Ok(Some(result)) => {
+                self.end(State::Finished);
+                Ok(result)
+            }
+            Ok(None) => {
+                self.end(State::Cancelled);
+                Err("cancelled".to_owned())
+            }
+            Err(error) => {
+                self.end(State::Failed);
+                Err(format!("{error:#}"))
+            }
+        }
+    }
+
     fn write_end(&self, state: State) {
         let first = self.note.0.end.set(state).is_ok();
         if !first {

@@ -9,7 +9,7 @@ use rmcp::model::ProgressNotificationParam;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars, tool, tool_router};
 use serde::Deserialize;
-use shared::calls::{Call, CallList, State};
+use shared::calls::{Call, CallList};
 use shared::server::Setup;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
@@ -194,21 +194,7 @@ fn finish(
     args: &ExportArgs,
     done: anyhow::Result<Option<()>>,
 ) -> Result<String, String> {
-    match done {
-        Ok(Some(())) => {
-            call.end(State::Finished);
-            Ok(format!("exported {}.csv", args.report))
-        }
-        // Nobody reads this: rmcp drops the answer of a cancelled call.
-        Ok(None) => {
-            call.end(State::Cancelled);
-            Err("cancelled".to_owned())
-        }
-        Err(error) => {
-            call.end(State::Failed);
-            Err(format!("{error:#}"))
-        }
-    }
+    call.finish(done).map(|()| format!("exported {}.csv", args.report))
 }
 
 /// A report's name becomes a file name, so it may not be a path.

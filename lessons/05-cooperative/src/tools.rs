@@ -7,7 +7,7 @@ use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars, tool, tool_router};
 use serde::{Deserialize, Serialize};
-use shared::calls::{Call, CallList, State};
+use shared::calls::{Call, CallList};
 use shared::dataset::LARGE;
 use shared::server::Setup;
 use tokio::fs::File;
@@ -188,20 +188,7 @@ impl WorkServer {
 
 /// Writes down how the call ended. By now the work has stopped.
 fn finish(call: Call, done: anyhow::Result<Option<Digest>>) -> Result<Json<Digest>, String> {
-    match done {
-        Ok(Some(digest)) => {
-            call.end(State::Finished);
-            Ok(Json(digest))
-        }
-        Ok(None) => {
-            call.end(State::Cancelled);
-            Err("cancelled".to_owned())
-        }
-        Err(error) => {
-            call.end(State::Failed);
-            Err(format!("{error:#}"))
-        }
-    }
+    call.finish(done).map(Json)
 }
 
 /// The same for work on a thread. If the thread panicked, it has dropped its call: failed.

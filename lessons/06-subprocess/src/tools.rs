@@ -11,7 +11,7 @@ use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars, tool, tool_router};
 use serde::{Deserialize, Serialize};
-use shared::calls::{Call, CallList, State};
+use shared::calls::{Call, CallList};
 use shared::dataset::LARGE;
 use shared::server::Setup;
 use tokio::task::spawn_blocking;
@@ -180,18 +180,5 @@ impl SortServer {
 
 /// Writes down how the call ended.
 fn finish(call: Call, done: anyhow::Result<Option<()>>) -> Result<String, String> {
-    match done {
-        Ok(Some(())) => {
-            call.end(State::Finished);
-            Ok(format!("sorted {LARGE}"))
-        }
-        Ok(None) => {
-            call.end(State::Cancelled);
-            Err("cancelled".to_owned())
-        }
-        Err(error) => {
-            call.end(State::Failed);
-            Err(format!("{error:#}"))
-        }
-    }
+    call.finish(done).map(|()| format!("sorted {LARGE}"))
 }

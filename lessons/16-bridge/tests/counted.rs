@@ -15,7 +15,6 @@ use course::lesson::Protocol;
 use futures::future::join_all;
 use hosting::between::{Between, Tap};
 use hosting::layer::Server;
-use hosting::{self};
 use rmcp::model::{
     CancelledNotificationParam, ClientCapabilities, ClientJsonRpcMessage, ClientNotification,
     JsonRpcMessage, ProtocolVersion, ServerJsonRpcMessage,

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, ensure};
-use hosting::between::Between;
 use hosting::{Door, Site};
 use shared::calls::Calls;
 use shared::dataset::DataFolder;
@@ -16,6 +15,7 @@ use shared::stop::Stop;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
+use wrong::Wrong;
 
 use crate::cli::{self, Options, Task};
 use crate::lesson::{Chapter, Lesson, Transport};
@@ -233,10 +233,7 @@ fn host(
     let (server, wrong) = ((lesson.server)(setup), options.wrong);
     async move {
         let server = server?;
-        let (server, between) = match wrong {
-            None => (server, Between::default()),
-            Some(wrong) => (wrong.tools(server), wrong.connections()),
-        };
+        let (server, between) = Wrong::apply(wrong, server);
         hosting::host(server, Site { door, stop, between }).await
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::bail;
 use hosting::between::Between;
 use hosting::layer::Server;
-use hosting::{self};
 use rmcp::model::{ClientCapabilities, ProtocolVersion};
 use shared::client::Client;
 use shared::server::Setup;
@@ -69,10 +68,7 @@ impl Stage {
     ) -> anyhow::Result<Self> {
         let (tick, stop) = (setup.tick, setup.stop.clone());
         let server = (lesson.server)(setup)?;
-        let (server, between) = match wrong {
-            None => (server, Between::default()),
-            Some(wrong) => (wrong.tools(server), wrong.connections()),
-        };
+        let (server, between) = Wrong::apply(wrong, server);
         Ok(Self { tick, wrong, ..Self::piped(server, between, stop, protocol) })
     }
 

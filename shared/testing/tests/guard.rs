@@ -13,6 +13,7 @@ use shared::server::FileServer;
 use shared::stop::Stop;
 use testing::hosted::{Hosted, common_server, setup};
 use testing::raw::{BOTH, RawClient};
+use tracing::subscriber::DefaultGuard;
 
 /// Where a subscriber writes its lines.
 #[derive(Clone, Default)]
@@ -29,6 +30,15 @@ impl Write for Log {
 }
 
 impl Log {
+    /// Hears all that this thread logs, as long as the guard is held.
+    fn listen() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_max_level(tracing::Level::INFO);
+        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
     /// The events with this message, as JSON.
     fn events(&self, message: &str) -> Vec<Value> {
         let log = self.0.lock().unwrap();
@@ -41,11 +51,7 @@ impl Log {
 /// One thread, so that the subscriber of the test hears all that the server does.
 #[tokio::test]
 async fn a_cancelled_call_is_logged_from_its_start_to_its_end() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().json().with_max_level(tracing::Level::INFO);
-    let subscriber = subscriber.with_writer(move || writer.clone()).finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
+    let (log, _logging) = Log::listen();
 
     let server = common_server(10).await;
     let client = RawClient::open(&server.url, V2025).await;
@@ -75,11 +81,7 @@ async fn a_cancelled_call_is_logged_from_its_start_to_its_end() {
 
 #[tokio::test]
 async fn a_finished_call_is_logged_without_a_cancel() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().json().with_max_level(tracing::Level::INFO);
-    let subscriber = subscriber.with_writer(move || writer.clone()).finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
+    let (log, _logging) = Log::listen();
 
     let server = common_server(1).await;
     RawClient::open(&server.url, V2026).await.work(7, 1).await.answer().await;

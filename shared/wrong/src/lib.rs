@@ -51,6 +51,14 @@ pub enum Wrong {
 }
 
 impl Wrong {
+    /// The server and its connections, with this flaw or with none.
+    pub fn apply(wrong: Option<Self>, server: Server) -> (Server, Between) {
+        match wrong {
+            None => (server, Between::default()),
+            Some(wrong) => (wrong.tools(server), wrong.connections()),
+        }
+    }
+
     /// Makes the server's tools wrong.
     pub fn tools(self, server: Server) -> Server {
         server.with(tools::Flawed::new(self))
