@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use hosting::between::Between;
 use hosting::layer::Server;
 use hosting::{Door, Site};
 use reqwest::Url;
@@ -289,7 +288,7 @@ pub fn main(file: Option<OsString>) -> ExitCode {
 fn serve(file: &OsStr) -> anyhow::Result<()> {
     let database = Database::open(file.into()).context("cannot open the database")?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let site = Site { door: Door::Stdio, stop: Stop::default(), between: Between::default() };
+    let site = Site::new(Door::Stdio, Stop::default());
     let served = runtime.block_on(hosting::host(Server::new(database), site));
     runtime.shutdown_timeout(Duration::from_millis(200));
     served

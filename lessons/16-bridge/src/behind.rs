@@ -5,7 +5,6 @@ use std::sync::Arc;
 use anyhow::Context;
 use course::lesson::{Protocol, Transport};
 use course::stage::Stage;
-use hosting::between::Between;
 use hosting::cancel::CancelAware;
 use hosting::layer::Server;
 use hosting::{Door, Site};
@@ -74,8 +73,7 @@ impl Front {
                 } else {
                     let listener = TcpListener::bind("127.0.0.1:0").await?;
                     let url = format!("http://{}/mcp", listener.local_addr()?);
-                    let door = Door::Http(listener);
-                    let site = Site { door, stop: stop.clone(), between: Between::default() };
+                    let site = Site::new(Door::Http(listener), stop.clone());
                     tokio::spawn(hosting::host(server, site));
                     Client::http(&url, version).await?
                 }

@@ -13,7 +13,6 @@ use anyhow::{Context, bail};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use course::lesson::Protocol;
-use hosting::between::Between;
 use hosting::cancel::CancelAware;
 use hosting::layer::Server;
 use hosting::{Door, Site};
@@ -184,7 +183,7 @@ async fn http_to_stdio(
     let upstream = Arc::new(upstream);
     println!("mcp-bridge serves {program} at http://{}/mcp", listener.local_addr()?);
     let server = Server::new(Translate::new(Arc::clone(&upstream)));
-    let site = Site { door: Door::Http(listener), stop: stop.clone(), between: Between::default() };
+    let site = Site::new(Door::Http(listener), stop.clone());
     let mut hosting = tokio::spawn(hosting::host(server, site));
     let died = tokio::select! {
         ended = &mut hosting => {

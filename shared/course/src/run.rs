@@ -234,7 +234,7 @@ fn host(
     async move {
         let server = server?;
         let (server, between) = Wrong::apply(wrong, server);
-        hosting::host(server, Site { door, stop, between }).await
+        hosting::host(server, Site { between, ..Site::new(door, stop) }).await
     }
 }
 

@@ -50,6 +50,15 @@ pub struct Site {
     pub stop: Stop,
     /// What stands between a connection and the server. Nothing, unless it is wrong on purpose.
     pub between: Between,
+    /// What the server offers over HTTP beside MCP: a page of its calls, for example.
+    pub beside: Router,
+}
+
+impl Site {
+    /// A site with nothing between and nothing beside.
+    pub fn new(door: Door, stop: Stop) -> Self {
+        Self { door, stop, between: Between::default(), beside: Router::new() }
+    }
 }
 
 /// The transport that a server listens on.
@@ -68,11 +77,11 @@ pub async fn host(server: Server, site: Site) -> anyhow::Result<()> {
 
 /// The same, with limits of the caller's choice (HTTP; on stdio there is one client).
 pub async fn host_with(server: Server, site: Site, limits: Limits) -> anyhow::Result<()> {
-    let Site { door, stop, between } = site;
+    let Site { door, stop, between, beside } = site;
     match door {
         Door::Http(listener) => {
             let streams = CancellationToken::new();
-            let app = routes(server, &stop, between, streams.clone(), limits);
+            let app = routes(server, &stop, between, streams.clone(), limits).merge(beside);
             serve_http(listener, app, stop, streams).await
         }
         Door::Stdio => {

@@ -33,7 +33,7 @@ impl Hosted {
     pub async fn host(server: Server, stop: Stop, between: Between) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-        let site = Site { door: Door::Http(listener), stop: stop.clone(), between };
+        let site = Site { between, ..Site::new(Door::Http(listener), stop.clone()) };
         let hosting = tokio::spawn(host(server, site));
         let guard = stop.token().clone().drop_guard();
         Self { url, stop, hosting, _stop: guard }

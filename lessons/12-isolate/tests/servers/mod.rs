@@ -52,7 +52,7 @@ fn tasks() -> Server {
 async fn hosted(server: Server, between: Between, limits: Limits) -> Running {
     let ((listener, url), stop) = (listen().await, Stop::default());
     let end = stop.token().clone().drop_guard();
-    let site = Site { door: Door::Http(listener), stop, between };
+    let site = Site { between, ..Site::new(Door::Http(listener), stop) };
     tokio::spawn(host_with(server, site, limits));
     Running { url, _end: end }
 }
