@@ -4,8 +4,8 @@
 //! the server knows whether the work stopped, so a server here writes each call
 //! down, and the tool `list_calls` reads the list out.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
@@ -14,7 +14,8 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
-use tokio::time::Instant;
+
+use crate::note::{CallNote, Cause, printable};
 
 /// How many ended calls the list holds before it forgets the oldest.
 pub const CAPACITY: usize = 512;
@@ -52,8 +53,11 @@ pub struct CallRecord {
     pub steps_done: u32,
     /// Steps the whole call has.
     pub steps_total: u32,
-    /// The `reason` of the `notifications/cancelled` that stopped the call, if one came.
+    /// The `reason` that came with the cancel, if one did.
     pub reason: Option<String>,
+    /// Why the call was told to stop; null if it was not, or finished all the same.
+    #[serde(default)]
+    pub cause: Option<Cause>,
     /// When the tool started (RFC 3339, UTC).
     pub started_at: DateTime<Utc>,
     /// When the tool ended (RFC 3339, UTC); null while it runs.
@@ -65,63 +69,6 @@ pub struct CallRecord {
 pub struct CallList {
     /// The calls: all that run, and the newest that ended.
     pub calls: Vec<CallRecord>,
-}
-
-/// What is known of a call's cancellation and of its end. It travels with the request.
-///
-/// rmcp tells a handler *that* it is cancelled (`ctx.ct`) and tells the server, in another task
-/// and in no fixed order, *why* (`on_cancelled`). The crate `hosting` reads the notification before
-/// rmcp does and leaves the reason here, so that it is known when `ct` fires.
-#[derive(Debug, Clone, Default)]
-pub struct CallNote(Arc<Note>);
-
-#[derive(Debug, Default)]
-struct Note {
-    reason: OnceLock<String>,
-    cancelled_at: OnceLock<Instant>,
-    end: OnceLock<State>,
-}
-
-impl CallNote {
-    /// Keeps the first reason given, without control characters, and not all of a long one.
-    pub fn set_reason(&self, reason: &str) {
-        let _ = self.0.reason.set(printable(reason));
-    }
-
-    /// The reason, if the client gave one.
-    pub fn reason(&self) -> Option<&str> {
-        self.0.reason.get().map(String::as_str)
-    }
-
-    /// The call is cancelled now.
-    pub fn set_cancelled(&self) {
-        let _ = self.0.cancelled_at.set(Instant::now());
-    }
-
-    /// When the call was cancelled, if it was.
-    pub fn cancelled_at(&self) -> Option<Instant> {
-        self.0.cancelled_at.get().copied()
-    }
-
-    /// Another clone exists: the call that carries it has not come to its end.
-    pub fn is_carried(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
-    }
-
-    /// How the tool says that the call ended.
-    pub fn end(&self) -> Option<State> {
-        self.0.end.get().copied()
-    }
-}
-
-/// A client's text as it may be kept and shown: bounded, and harmless to a terminal.
-fn printable(text: &str) -> String {
-    let mut kept: String = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT + 1).collect();
-    if kept.chars().count() > MAX_TEXT {
-        kept.pop();
-        kept.push('…');
-    }
-    kept
 }
 
 /// What tells sessions apart in a list that everybody may read: too little of the session's id
@@ -153,6 +100,7 @@ struct Inner {
 struct Log {
     started: u64,
     records: BTreeMap<u64, CallRecord>,
+    running: HashMap<u64, CallNote>,
     /// The numbers of those that ended, in the order in which they did.
     ended: VecDeque<u64>,
 }
@@ -178,14 +126,22 @@ impl Calls {
             steps_done: 0,
             steps_total,
             reason: None,
+            cause: None,
             started_at: Utc::now(),
             ended_at: None,
         };
         self.tell(&record);
         log.records.insert(number, record);
-        drop(log);
         let note = ctx.extensions.get::<CallNote>().cloned().unwrap_or_default();
+        log.running.insert(number, note.clone());
+        drop(log);
         Call { calls: self.clone(), number, note }
+    }
+
+    /// Stops a call that runs, with the cause `operator`. False if there is none of that number.
+    pub fn stop(&self, number: u64) -> bool {
+        let note = self.log().running.get(&number).cloned();
+        note.inspect(|note| note.cancel(Cause::Operator)).is_some()
     }
 
     /// The list as it stands.
@@ -205,6 +161,7 @@ impl Calls {
         change(record);
         self.tell(record);
         if record.state != State::Running {
+            log.running.remove(&number);
             log.ended.push_back(number);
             // A call that still runs is never forgotten: it is what a reader looks for.
             if log.ended.len() > CAPACITY
@@ -268,13 +225,15 @@ impl Call {
     }
 
     fn write_end(&self, state: State) {
-        let first = self.note.0.end.set(state).is_ok();
-        if !first {
+        if !self.note.set_end(state) {
             return;
         }
         self.calls.update(self.number, |record| {
             record.state = state;
             record.ended_at = Some(Utc::now());
+            if state != State::Finished {
+                record.cause = self.note.cause();
+            }
             if state == State::Cancelled {
                 record.reason = self.note.reason().map(str::to_owned);
             }
@@ -285,19 +244,5 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         self.write_end(State::Failed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clients_text_is_bounded_and_harmless() {
-        assert_eq!(printable("why \u{1b}[31mnot\r\n"), "why [31mnot");
-        let long = printable(&"ä".repeat(4 << 20));
-        assert_eq!(long.chars().count(), MAX_TEXT + 1);
-        assert!(long.ends_with("ä…"));
-        assert_eq!(printable(&"b".repeat(MAX_TEXT)), "b".repeat(MAX_TEXT));
     }
 }

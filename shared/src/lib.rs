@@ -1,7 +1,7 @@
 //! The common server and client code of all lessons.
 //!
 //! The server's side: a [`server`] works on the files of [`dataset`] and writes down in [`calls`]
-//! what it ran and how that ended; [`stop`] ends it. The crate `hosting` puts it on a transport.
+//! what it ran and how that ended; a [`note`] says why; [`stop`] ends it. The crate `hosting` puts it on a transport.
 //!
 //! The client's side: [`client`] connects and asks, [`arrivals`] notes what comes in.
 
@@ -9,5 +9,6 @@ pub mod arrivals;
 pub mod calls;
 pub mod client;
 pub mod dataset;
+pub mod note;
 pub mod server;
 pub mod stop;

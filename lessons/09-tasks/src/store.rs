@@ -17,6 +17,7 @@ use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, DetailedTask, JsonObject, Task, TaskPayload, TaskStatus};
 use rmcp::task_manager::TaskExit;
 use serde::Serialize;
+use shared::note::{CallNote, Cause};
 use shared::stop::Stop;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -44,7 +45,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Entry {
     task: DetailedTask,
-    stop: CancellationToken,
+    note: CallNote,
 }
 
 /// What the work of a task holds: a token of its own, and a way to say how it is getting on.
@@ -53,6 +54,7 @@ pub struct TaskHandle {
     store: Store,
     id: String,
     stop: CancellationToken,
+    note: CallNote,
 }
 
 impl Store {
@@ -64,8 +66,13 @@ impl Store {
     /// Starts work as a task. Fails, with a sentence, when the store is full.
     ///
     /// The id is all that a client needs in order to read the result or to cancel, so it must
-    /// not be guessable: a random UUID has 122 random bits.
-    pub fn start<F>(&self, work: impl FnOnce(TaskHandle) -> F) -> Result<Task, String>
+    /// not be guessable: a random UUID has 122 random bits. The note is that of the call which
+    /// becomes the task.
+    pub fn start<F>(
+        &self,
+        note: CallNote,
+        work: impl FnOnce(TaskHandle) -> F,
+    ) -> Result<Task, String>
     where
         F: Future<Output = Result<CallToolResult, TaskExit>> + Send + 'static,
     {
@@ -74,7 +81,7 @@ impl Store {
         let task = Task::new(&id, TaskStatus::Working, &now, &now)
             .with_ttl_ms(millis(ttl))
             .with_poll_interval_ms(millis(poll_interval));
-        let stop = self.stop.token().child_token();
+        let stop = CancellationToken::new();
         let mut tasks = self.tasks();
         if tasks.len() >= capacity {
             return Err(format!(
@@ -84,11 +91,12 @@ impl Store {
         }
         let entry = Entry {
             task: DetailedTask::new(task.clone(), TaskPayload::Working),
-            stop: stop.clone(),
+            note: note.clone(),
         };
         tasks.insert(id.clone(), entry);
         drop(tasks);
-        let handle = TaskHandle { store: self.clone(), id, stop };
+        note.set_token(stop.clone());
+        let handle = TaskHandle { store: self.clone(), id, stop, note };
         tokio::spawn(self.clone().keep(handle.clone(), work(handle)));
         Ok(task)
     }
@@ -101,6 +109,13 @@ impl Store {
     ) {
         let running = self.stop.running();
         let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
+        let mut work = pin!(async {
+            tokio::select! {
+                ended = &mut work => return ended,
+                () = self.stop.requested() => task.note.cancel(Cause::Shutdown),
+            }
+            work.await
+        });
         if let Ok(ended) = timeout(self.limits.ttl, &mut work).await {
             self.settle(
                 &task.id,
@@ -116,7 +131,7 @@ impl Store {
             let ttl = self.limits.ttl;
             self.settle(&task.id, failed(&internal(format!("expired: not done within {ttl:?}"))));
             // Told, not dropped: it may have to clean up. Until it has stopped it takes up room.
-            task.stop.cancel();
+            task.note.cancel(Cause::Timeout);
             let _ = work.await;
         }
         drop(running);
@@ -134,7 +149,7 @@ impl Store {
     /// work to say. On a task that has ended it changes nothing.
     pub fn cancel(&self, id: &str) -> Result<(), ErrorData> {
         let tasks = self.tasks();
-        tasks.get(id).map(|entry| entry.stop.cancel()).ok_or_else(|| unknown(id))
+        tasks.get(id).map(|entry| entry.note.cancel(Cause::Notification)).ok_or_else(|| unknown(id))
     }
 
     fn settle(&self, id: &str, end: TaskPayload) {

@@ -16,6 +16,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler, schemars, tool, tool_handler, t
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::calls::{Call, CallList, State};
+use shared::note::CallNote;
 use shared::server::{Caller, FileServer, ProcessArgs, Setup, Steps, processed};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -177,7 +178,8 @@ impl TaskServer {
         if takes_tasks(&ctx) {
             // Nothing of the request goes with the work. Its `ct` above all: that fires when
             // the request is answered, which is now.
-            let task = self.store.start(|task| work(Asker::Task(task)))?;
+            let note = ctx.extensions.get::<CallNote>().cloned().unwrap_or_default();
+            let task = self.store.start(note, |task| work(Asker::Task(task)))?;
             return Ok(CallToolResponse::Task(CreateTaskResult::new(task)));
         }
         match work(Asker::Waiting(ctx)).await {

@@ -22,7 +22,7 @@ use rmcp::model::{
 };
 use rmcp::service::{PeerRequestOptions, RequestContext, ServiceError};
 use rmcp::{RoleServer, ServerHandler};
-use shared::calls::CallNote;
+use shared::note::CallNote;
 use tokio::time::timeout;
 
 use crate::upstream::{Upstream, Wire};

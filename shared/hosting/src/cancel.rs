@@ -37,7 +37,7 @@ use rmcp::transport::Transport;
 use tokio::time::{Instant, sleep_until};
 
 use crate::open_calls::OpenCalls;
-use shared::calls::CallNote;
+use shared::note::{CallNote, Cause};
 
 /// How long the calls of a server on stdio may go on when its input has ended. Clients that wait
 /// for a server's end send SIGTERM after two or three seconds: by then it should be gone.
@@ -175,7 +175,11 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
         if !self.broken.load(Ordering::Relaxed) {
             sleep_until(self.deadline?).await;
         }
-        self.open.cancel(&id);
+        if let Some(call) = self.open.cancel(&id) {
+            // A session that nobody has closed has fallen silent for too long.
+            let idle = self.answers && !self.open.is_closed();
+            call.note.set_cause(if idle { Cause::Timeout } else { Cause::Disconnect });
+        }
         let cancel = CancelledNotificationParam::new(Some(id), None);
         Some(JsonRpcMessage::notification(CancelledNotification::new(cancel).into()))
     }
@@ -186,6 +190,7 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
         // Ids are typed: "2" does not name the call 2.
         let Some(id) = cancel.params.request_id.clone() else { return false };
         let Some(call) = self.open.cancel(&id) else { return false };
+        call.note.set_cause(Cause::Notification);
         if let Some(reason) = &cancel.params.reason {
             call.note.set_reason(reason);
         }

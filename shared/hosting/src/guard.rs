@@ -22,7 +22,8 @@ use tokio::time::timeout;
 use tracing::{Instrument, Span, info, info_span};
 
 use crate::layer::{Layer, Server};
-use shared::calls::{CallNote, State, id_of, session_of};
+use shared::calls::{State, id_of, session_of};
+use shared::note::{CallNote, Cause};
 use shared::stop::Stop;
 
 /// How long a caller waits for a tool that cleans up while the server stops.
@@ -151,6 +152,7 @@ impl Guard {
         ctx.ct = ctx.ct.child_token();
         let cancel = ctx.ct.clone();
         let note = ctx.extensions.get::<CallNote>().cloned().unwrap_or_default();
+        note.set_token(cancel.clone());
         ctx.extensions.insert(note.clone());
         let span = span_of(&name, &ctx);
         span.in_scope(|| info!("call starts"));
@@ -168,7 +170,10 @@ impl Guard {
         let heard = async {
             cancel.cancelled().await;
             note.set_cancelled();
-            span.in_scope(|| info!(reason = note.reason(), "call is cancelled"));
+            // All other causes are written down before the token fires.
+            note.set_cause(Cause::Disconnect);
+            let cause = note.cause().map(Cause::name);
+            span.in_scope(|| info!(cause, reason = note.reason(), "call is cancelled"));
             std::future::pending::<Infallible>().await
         };
         let answer = tokio::select! {
@@ -178,9 +183,8 @@ impl Guard {
             never = heard => match never {},
             answer = &mut call => answer,
             () = self.stop.requested() => {
-                note.set_cancelled();
-                span.in_scope(|| info!("call is cancelled: the server is shutting down"));
-                cancel.cancel();
+                span.in_scope(|| info!(cause = "shutdown", "call is cancelled"));
+                note.cancel(Cause::Shutdown);
                 // The caller waits for a while. The tool may take longer to clean up, so it is
                 // not dropped: it goes on for as long as the process does.
                 if timeout(GRACE, &mut call).await.is_err() {
@@ -189,6 +193,10 @@ impl Guard {
                 return Err(ErrorData::internal_error("the server is shutting down", None));
             }
         };
+        // Its caller has not cancelled it, and waits for an answer.
+        if note.cause() == Some(Cause::Operator) && note.end() == Some(State::Cancelled) {
+            return Err(ErrorData::internal_error("stopped by the operator", None));
+        }
         answer.unwrap_or_else(|_| {
             Err(ErrorData::internal_error(format!("the tool {name} panicked"), None))
         })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rmcp::model::{ProgressToken, RequestId, ServerJsonRpcMessage};
 use tokio::time::Instant;
 
-use shared::calls::CallNote;
+use shared::note::CallNote;
 
 /// How many answers a session keeps for clients that have lost the stream of a call.
 pub const KEPT: usize = 32;
@@ -26,6 +26,8 @@ struct Table {
     cancelled: HashMap<RequestId, CallNote>,
     /// How many cancelled calls there may be before those are forgotten that have cleaned up.
     sweep_at: usize,
+    /// The session was closed, and did not fall silent.
+    closed: bool,
     /// The newest answers, oldest first.
     answers: VecDeque<Answer>,
 }
@@ -122,6 +124,16 @@ impl OpenCalls {
         }
         table.cancelled.insert(id.clone(), call.note.clone());
         Some(call)
+    }
+
+    /// The session is closed.
+    pub(crate) fn close(&self) {
+        self.table().closed = true;
+    }
+
+    /// Whether the session was closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.table().closed
     }
 
     /// An open call with this progress token exists.

@@ -141,7 +141,8 @@ impl SessionManager for Sessions {
     }
 
     async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
-        if self.open().remove(id).is_some() {
+        if let Some(open) = self.open().remove(id) {
+            open.close();
             self.room.add_permits(1);
         }
         self.inner.close_session(id).await

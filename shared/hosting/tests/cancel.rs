@@ -7,12 +7,14 @@ use std::time::Duration;
 use futures::FutureExt;
 use hosting::cancel::CancelAware;
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, JsonRpcMessage, NumberOrString, ProgressNotification,
-    ProgressNotificationParam, ProgressToken, RequestId, ServerJsonRpcMessage, ServerResult,
+    ClientJsonRpcMessage, ClientNotification, GetExtensions, JsonRpcMessage, NumberOrString,
+    ProgressNotification, ProgressNotificationParam, ProgressToken, RequestId,
+    ServerJsonRpcMessage, ServerResult,
 };
 use rmcp::transport::Transport;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use serde_json::{Value, json};
+use shared::note::{CallNote, Cause};
 use tokio::io::{
     AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, duplex,
     split,
@@ -111,6 +113,23 @@ fn result(id: i64) -> ServerJsonRpcMessage {
 fn progress(token: i64) -> ServerJsonRpcMessage {
     let progress = ProgressNotificationParam::new(ProgressToken(number(token)), 1.0);
     JsonRpcMessage::notification(ProgressNotification::new(progress).into())
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_has_closed_has_timed_out_and_a_closed_input_is_a_disconnect() {
+    let idle: fn(Inner) -> CancelAware<Inner> = CancelAware::answering;
+    let gone: fn(Inner) -> CancelAware<Inner> =
+        |inner| CancelAware::silent(inner).lingering(Duration::ZERO);
+    for (aware, cause) in [(idle, Cause::Timeout), (gone, Cause::Disconnect)] {
+        let (mut peer, mut server) = connection(aware);
+        peer.call(1).await;
+        let Some(JsonRpcMessage::Request(call)) = receive(&mut server).await else {
+            panic!("not a call")
+        };
+        peer.hang_up().await;
+        receive_cancel(&mut server).await;
+        assert_eq!(call.request.extensions().get::<CallNote>().unwrap().cause(), Some(cause));
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use hosting::layer::{Layer, Server};
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CancelTaskParams, GetTaskParams};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use shared::calls::CallNote;
+use shared::note::CallNote;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 

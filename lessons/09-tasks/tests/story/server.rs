@@ -8,6 +8,8 @@ use hosting::between::Between;
 use hosting::layer::Server;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use shared::calls::State;
+use shared::note::Cause;
 use shared::server::Setup;
 use tasks::store::Limits;
 use tasks::tools::TaskServer;
@@ -115,7 +117,8 @@ async fn start_get_cancel_get_again_cancel_once_more() {
     // Once more: acknowledged, and nothing has changed.
     assert_eq!(cancel(&wire, &id).await, acknowledged);
     assert_eq!(get(&wire, &id).await, end);
-    assert_eq!(json!(wire.calls().await[0].state), "cancelled");
+    let call = &wire.calls().await[0];
+    assert_eq!((call.state, call.cause), (State::Cancelled, Some(Cause::Timeout)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,5 +300,26 @@ async fn a_task_that_expires_under_its_poller_fails_and_is_then_forgotten() {
     assert_eq!(answer["error"]["code"], -32602);
     // Its place is free, and its work has stopped.
     start(&wire, 1).await;
-    assert_eq!(json!(wire.calls().await[0].state), "cancelled");
+    let call = &wire.calls().await[0];
+    assert_eq!((call.state, call.cause), (State::Cancelled, Some(Cause::Timeout)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_knows_why_it_was_told_to_stop() {
+    let setup = setup(50);
+    let (calls, stop) = (setup.calls.clone(), setup.stop.clone());
+    let server = Server::new(TaskServer::new(setup).unwrap());
+    let server = Hosted::host(server, stop, Between::default()).await;
+    let wire = client(&server).await;
+    let tasks = [start(&wire, 3000).await, start(&wire, 3000).await, start(&wire, 3000).await];
+    cancel(&wire, &tasks[0]).await;
+    // The operator's stop: the request has long been answered, the task runs on.
+    assert!(calls.stop(2));
+    for task in &tasks[..2] {
+        assert_eq!(ended(&wire, task).await["status"], "cancelled");
+    }
+    server.stop.now();
+    in_time("the end of the hosting", server.hosting).await.unwrap().unwrap();
+    let causes: Vec<_> = calls.list().calls.iter().map(|call| call.cause).collect();
+    assert_eq!(causes, [Cause::Notification, Cause::Operator, Cause::Shutdown].map(Some));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, TaskPayload, TaskStatus};
 use rmcp::task_manager::TaskExit;
+use shared::note::CallNote;
 use shared::stop::Stop;
 use tasks::store::{Limits, Store, TaskHandle};
 use tokio::sync::oneshot;
@@ -36,7 +37,7 @@ fn start<F>(store: &Store, work: impl FnOnce(TaskHandle) -> F) -> String
 where
     F: Future<Output = Outcome> + Send + 'static,
 {
-    store.start(work).unwrap().task_id
+    store.start(CallNote::default(), work).unwrap().task_id
 }
 
 fn status(store: &Store, id: &str) -> TaskStatus {
@@ -57,7 +58,7 @@ fn error_of(store: &Store, id: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_task_is_there_before_its_id_is() {
     let store = store(1);
-    let task = store.start(obedient).unwrap();
+    let task = store.start(CallNote::default(), obedient).unwrap();
     assert_eq!(store.get(&task.task_id).unwrap().task, task);
     assert_eq!((task.ttl_ms, task.poll_interval_ms), (Some(300_000), Some(1000)));
 }
@@ -138,12 +139,12 @@ async fn an_end_is_remembered_for_the_ttl_and_takes_up_room_so_long() {
     start(&store, obedient);
     sleep(TTL.saturating_sub(MOMENT)).await;
     assert_eq!(status(&store, &id), TaskStatus::Completed);
-    let full = store.start(obedient).unwrap_err();
+    let full = store.start(CallNote::default(), obedient).unwrap_err();
     assert!(full.contains("busy: the server keeps 2 tasks"), "{full}");
     assert!(full.contains("forgotten 300s after its end"), "{full}");
     sleep(2 * MOMENT).await;
     assert!(is_forgotten(&store, &id));
-    store.start(obedient).unwrap();
+    store.start(CallNote::default(), obedient).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,19 +178,19 @@ async fn overdue_work_that_does_not_stop_takes_up_room_until_it_has() {
     });
     sleep((10 * TTL).saturating_sub(MOMENT)).await;
     assert_eq!(error_of(&store, &id), "expired: not done within 300s");
-    assert!(store.start(obedient).is_err());
+    assert!(store.start(CallNote::default(), obedient).is_err());
     sleep(2 * MOMENT).await;
     assert_eq!(status(&store, &id), TaskStatus::Failed);
     sleep(TTL).await;
     assert!(is_forgotten(&store, &id));
-    store.start(obedient).unwrap();
+    store.start(CallNote::default(), obedient).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_nobody_looks_at_empties_itself() {
     let store = store(1000);
     let ids: Vec<_> = (0..1000).map(|_| start(&store, obedient)).collect();
-    assert!(store.start(obedient).is_err());
+    assert!(store.start(CallNote::default(), obedient).is_err());
     sleep(2 * TTL + MOMENT).await;
     assert!(ids.iter().all(|id| is_forgotten(&store, id)));
 }
