@@ -6,6 +6,10 @@
 //! The server's half of the lesson is `process` in `shared/src/server.rs`. To take code home,
 //! open `examples/client.rs` and `examples/server.rs`: the same without our `shared`.
 
+#[path = "../exercise/check.rs"]
+pub mod check;
+mod exercise;
+
 use anyhow::{bail, ensure};
 use chrono::Utc;
 use course::lesson::{Lesson, Protocol, Transport};
@@ -30,6 +34,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(FileServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
+    exercise: Some(&check::EXERCISE),
 };
 
 const REASON: &str = "the user pressed stop";

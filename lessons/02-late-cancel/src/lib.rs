@@ -28,6 +28,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(tools::QuickServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
+    exercise: None,
 };
 
 const ROUNDS: u32 = 100;

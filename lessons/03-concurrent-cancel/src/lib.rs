@@ -30,6 +30,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(FileServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
+    exercise: None,
 };
 
 /// The lesson. Read it from top to bottom.

@@ -32,6 +32,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(tools::ExportServer::new(setup)?)),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
+    exercise: None,
 };
 
 /// The lesson. Read it from top to bottom, with `tools.rs` beside it.

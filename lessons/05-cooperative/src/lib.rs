@@ -34,6 +34,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(tools::WorkServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
+    exercise: None,
 };
 
 /// Passes over the file that nobody waits for: they take a minute.

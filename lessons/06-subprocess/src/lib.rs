@@ -40,6 +40,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(tools::SortServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
+    exercise: None,
 };
 
 /// The lesson. Read it from top to bottom, with `tools.rs` and `group.rs` beside it.

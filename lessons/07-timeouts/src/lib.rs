@@ -33,6 +33,7 @@ pub const LESSON: Lesson = Lesson {
     },
     story: |stage| Box::pin(story(stage)),
     chapters: &CHAPTERS,
+    exercise: None,
 };
 
 /// The chapters. The last waits for a person, so it is no part of the story.

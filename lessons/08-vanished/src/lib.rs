@@ -26,6 +26,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(FileServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &[KILLED, IDLE, VICTIM],
+    exercise: None,
 };
 
 const KILLED: Chapter = Chapter {

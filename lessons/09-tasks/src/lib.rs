@@ -36,6 +36,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(tools::TaskServer::new(setup)?)),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
+    exercise: None,
 };
 
 /// How many steps a server may do between our cancel and its end. One may be under way.

@@ -25,6 +25,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(FileServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &CHAPTERS,
+    exercise: None,
 };
 
 /// The chapters, in the order in which the whole story plays them.

@@ -38,6 +38,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(server::ReportServer::new(setup, std::env::current_exe()?)?)),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
+    exercise: None,
 };
 
 /// More than any call here gets done.

@@ -42,6 +42,7 @@ pub const LESSON: Lesson = Lesson {
     },
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
+    exercise: None,
 };
 
 /// An attack. It fails, with a sentence, if it succeeds.

@@ -36,6 +36,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(FileServer::new(setup))),
     story: |_| Box::pin(async { story(&Options::default()).await }),
     chapters: &[],
+    exercise: None,
 };
 
 /// All chapters, one after the other.

@@ -38,6 +38,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(FileServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &CHAPTERS,
+    exercise: None,
 };
 
 /// The same check behind one wrong bridge, so that you see the lesson fail.

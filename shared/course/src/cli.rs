@@ -12,6 +12,7 @@ use clap::{
 
 use wrong::Wrong;
 
+use crate::exercise::Exercise;
 use crate::lesson::{Chapter, Lesson, Protocol, Transport};
 
 /// The longest step: half of what a lesson waits for news.
@@ -25,6 +26,10 @@ pub(crate) enum Task<'a> {
     Play { lesson: &'a Lesson, chapter: Option<&'a Chapter>, url: Option<String> },
     /// A lesson's server.
     Serve { lesson: &'a Lesson, addr: SocketAddr, data: Option<PathBuf> },
+    /// An exercise.
+    Exercise { lesson: &'a Lesson, exercise: &'a Exercise, what: ExerciseArgs },
+    /// How far all exercises are.
+    Progress,
 }
 
 /// Reads the command line of a program that has these lessons. Ends the program, with a
@@ -87,6 +92,14 @@ fn task<'a>(
         None if wanted.is_none() && lessons.len() > 1 => Task::Tour,
         None => Task::Play { lesson, chapter: None, url: None },
         Some(Mode::Serve { addr, data }) => Task::Serve { lesson, addr, data },
+        Some(Mode::Exercise(what)) => {
+            let Some(exercise) = lesson.exercise else {
+                let why = format!("{} has no exercise; lessons 1 to 10 have one", lesson.name);
+                return Err(clap::Error::raw(ErrorKind::InvalidValue, why));
+            };
+            Task::Exercise { lesson, exercise, what }
+        }
+        Some(Mode::Progress) => Task::Progress,
         Some(Mode::Client { url }) => {
             options.check_client()?;
             Task::Play { lesson, chapter: None, url: Some(url) }
@@ -154,6 +167,20 @@ enum Mode {
         #[arg(long, default_value = "http://localhost:8000/mcp", value_parser = endpoint)]
         url: String,
     },
+    /// Check what you have written in the lesson's src/exercise.rs
+    Exercise(ExerciseArgs),
+    /// Show how far you are with the exercises of all lessons
+    Progress,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExerciseArgs {
+    /// Show a solution instead
+    #[arg(long)]
+    pub(crate) solution: bool,
+    /// Begin again: put the stub back, and keep what you have written beside it
+    #[arg(long, conflicts_with = "solution")]
+    pub(crate) reset: bool,
 }
 
 impl Options {

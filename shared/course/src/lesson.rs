@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use hosting::layer::Server;
 use shared::server::Setup;
 
+use crate::exercise::Exercise;
 use crate::stage::Stage;
 
 /// A lesson, as the command line and the tour know it.
@@ -28,6 +29,8 @@ pub struct Lesson {
     pub story: Story,
     /// The parts of the story that can be played alone, if it has any.
     pub chapters: &'static [Chapter],
+    /// What to write yourself, if the lesson has that.
+    pub exercise: Option<&'static Exercise>,
 }
 
 /// A story to play.

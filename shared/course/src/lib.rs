@@ -1,11 +1,14 @@
 //! What makes a lesson a program.
 //!
 //! [`run`] reads the command line, hosts the lesson's server and plays its story on a [`stage`].
-//! [`lesson`] says what a lesson is; [`narrate`] draws what a person sees.
+//! [`lesson`] says what a lesson is, [`exercise`] what an exercise is; [`narrate`] draws what a
+//! person sees.
 
 mod cli;
+pub mod exercise;
 pub mod lesson;
 mod log;
 pub mod narrate;
+mod progress;
 pub mod run;
 pub mod stage;

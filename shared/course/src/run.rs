@@ -21,6 +21,7 @@ use crate::cli::{self, Options, Task};
 use crate::lesson::{Chapter, Lesson, Transport};
 use crate::log;
 use crate::narrate;
+use crate::progress;
 use crate::stage::{DEFAULT_TICK, Place, Stage};
 
 /// How long a server that has ended may take to print its last lines.
@@ -31,6 +32,14 @@ const LAST_NEWS: Duration = Duration::from_millis(100);
 pub fn main(lessons: &[Lesson]) -> ExitCode {
     let (options, task) = cli::read(lessons);
     log::to_stderr(options.verbose);
+    // These two need no runtime: an answer is played on one of its own.
+    match &task {
+        Task::Exercise { lesson, exercise, what } => {
+            return progress::exercise(lesson, exercise, what);
+        }
+        Task::Progress => return progress::all(),
+        Task::Tour | Task::Play { .. } | Task::Serve { .. } => {}
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -49,6 +58,7 @@ pub fn main(lessons: &[Lesson]) -> ExitCode {
             Task::Serve { lesson, addr, data } => {
                 serve(lesson, &options, addr, data, pressed).await
             }
+            Task::Exercise { .. } | Task::Progress => Ok(()),
         }
     });
     // Not a plain drop: that would wait for a read of standard input that may never end.

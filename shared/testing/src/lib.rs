@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "the names say it, and only tests read them")]
 #![allow(clippy::missing_panics_doc, reason = "panicking is how a test fails")]
 
+pub mod exercise;
 pub mod hosted;
 pub mod newman;
 pub mod process;

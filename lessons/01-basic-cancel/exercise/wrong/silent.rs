@@ -1,0 +1,13 @@
+//! Hint: the server has sent no progress
+
+use course::exercise::tool::{Context, Job, Outcome};
+
+pub async fn process(job: Job, ctx: Context) -> Outcome {
+    for _ in 0..job.steps() {
+        tokio::select! {
+            () = ctx.ct.cancelled() => return Ok(None),
+            () = job.step() => {}
+        }
+    }
+    Ok(Some("done".to_owned()))
+}

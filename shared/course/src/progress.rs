@@ -1,0 +1,128 @@
+//! A learner's way through the exercises: each verdict, and all of them with a bar.
+//!
+//! A program knows its own exercise only, and the tour does not depend on the later lessons. So
+//! each `exercise` leaves its verdict in a file beside the program, and `progress` reads them.
+//! The other way, to build and run all lessons, would take minutes for ten lines.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{fs, io};
+
+use anyhow::Context as _;
+
+use crate::cli::ExerciseArgs;
+use crate::exercise::{self, BLOCKED, Exercise, Verdict};
+use crate::lesson::Lesson;
+use crate::narrate::bar;
+
+/// `cargo run -p LESSON -- exercise`
+pub(crate) fn exercise(lesson: &Lesson, exercise: &Exercise, what: &ExerciseArgs) -> ExitCode {
+    if what.solution {
+        print!("{}", exercise.solution);
+        return ExitCode::SUCCESS;
+    }
+    if what.reset {
+        return match reset(lesson, exercise) {
+            Ok(kept) => {
+                println!("{} is the stub again; what it was is in {kept}", short(exercise.file));
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("❌ {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    println!("✍️  {}: {}", lesson.name, exercise.task());
+    println!("   {}", short(exercise.file));
+    let verdict = exercise::judge(exercise.clock, BLOCKED, exercise.check);
+    println!("{verdict}");
+    if verdict == Verdict::NotBegun {
+        println!("   The file says at its top what to do. Then run this again.");
+    }
+    // Only `progress` needs it, and that says "never run" without it.
+    let _ = keep(lesson, &verdict);
+    match verdict {
+        Verdict::Done(_) => ExitCode::SUCCESS,
+        Verdict::NotBegun | Verdict::NotYet(_) => ExitCode::FAILURE,
+    }
+}
+
+/// `cargo run -- progress`
+pub(crate) fn all() -> ExitCode {
+    match lines() {
+        Ok((done, lines)) => {
+            let bar = bar(done as f64, lines.len() as f64);
+            println!("✍️  Exercises  {bar}  {done} of {} done", lines.len());
+            for line in lines {
+                println!("{line}");
+            }
+            println!("   Check one: cargo run -p basic-cancel -- exercise");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("❌ cannot read the exercises: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How many are done, and a line for each.
+fn lines() -> io::Result<(usize, Vec<String>)> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../lessons"));
+    let mut lessons =
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    lessons.sort();
+    let (mut done, mut lines) = (0, Vec::new());
+    for lesson in lessons {
+        // A lesson without a stub has no exercise.
+        let Ok(stub) = fs::read_to_string(lesson.join("exercise/stub.rs")) else { continue };
+        let folder = lesson.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = folder.split_once('-').map_or(&*folder, |(_, name)| name);
+        let (mark, what) = match seen(name, &lesson) {
+            Some(seen) if seen.starts_with('✅') => {
+                done += 1;
+                ("✅", exercise::task(&stub).to_owned())
+            }
+            Some(seen) => {
+                let what = seen.lines().next().unwrap_or_default().trim_start_matches("❌ ");
+                let begun = if what.contains("not begun") { "➖" } else { "❌" };
+                (begun, what.trim_start_matches("✏️  ").to_owned())
+            }
+            None => ("➖", format!("not checked: {}", exercise::task(&stub))),
+        };
+        lines.push(format!("   {mark} {name:18} {what}"));
+    }
+    Ok((done, lines))
+}
+
+/// The last verdict, unless the answer has been written in since.
+fn seen(name: &str, lesson: &Path) -> Option<String> {
+    let file = beside(name).ok()?;
+    let written = fs::metadata(lesson.join("src/exercise.rs")).and_then(|it| it.modified()).ok()?;
+    let judged = fs::metadata(&file).and_then(|it| it.modified()).ok()?;
+    (judged >= written).then(|| fs::read_to_string(file).ok()).flatten()
+}
+
+fn keep(lesson: &Lesson, verdict: &Verdict) -> io::Result<()> {
+    fs::write(beside(lesson.name)?, verdict.to_string())
+}
+
+fn reset(lesson: &Lesson, exercise: &Exercise) -> anyhow::Result<String> {
+    let kept = beside(&format!("{}-was.rs", lesson.name))?;
+    fs::copy(exercise.file, &kept).with_context(|| format!("cannot copy {}", exercise.file))?;
+    fs::write(exercise.file, exercise.stub)?;
+    Ok(kept.display().to_string())
+}
+
+/// A file of the exercises, in the folder of the programs: `cargo clean` removes it.
+fn beside(name: &str) -> io::Result<PathBuf> {
+    let folder = std::env::current_exe()?.with_file_name("exercises");
+    fs::create_dir_all(&folder)?;
+    Ok(folder.join(name))
+}
+
+/// A lesson's file as a reader of the workspace writes it.
+fn short(file: &str) -> &str {
+    file.find("lessons/").map_or(file, |at| &file[at..])
+}
