@@ -149,6 +149,13 @@ impl Calls {
         CallList { calls: self.log().records.values().cloned().collect() }
     }
 
+    /// The list as it stands, and every change from then on.
+    pub fn follow(&self) -> (CallList, broadcast::Receiver<CallRecord>) {
+        // Changes are told under this lock: none is missed, and none told twice.
+        let log = self.log();
+        (CallList { calls: log.records.values().cloned().collect() }, self.watch())
+    }
+
     /// Every change from now on, as the record it leads to.
     pub fn watch(&self) -> broadcast::Receiver<CallRecord> {
         self.0.changes.subscribe()

@@ -81,6 +81,7 @@ fn stops_on(signal: &str) {
 fn ctrl_c_stops_it_as_soon_as_it_says_so() {
     for _ in 0..10 {
         let mut server = Process::http(PROGRAM, "1s");
+        assert!(server.line().ends_with(&server.url.replace("/mcp", "/")), "the page's address");
         assert!(server.line().ends_with("Ctrl-C stops it"));
         server.signal("INT");
         assert!(server.ends_within(DEADLINE).success());

@@ -61,7 +61,11 @@ pub async fn serve(
     let listening = tokio::spawn(listen(bells, store.clone(), sessions.clone(), tasks.clone()));
 
     let data = DataFolder::sample()?;
-    let setup = Setup { data, calls: Calls::default(), tick, stop: stop.clone() };
+    let calls = Calls::default();
+    // The client of lesson 1 plays with every server of files.
+    let client = "cargo run -p basic-cancel -- client";
+    let page = page::routes("scale-out", client, calls.clone(), stop.clone());
+    let setup = Setup { data, calls, tick, stop: stop.clone() };
     let server = Server::new(FileServer::new(setup))
         .with(Guard::new(stop.clone()))
         .with(InTasks(tasks))
@@ -75,7 +79,8 @@ pub async fn serve(
     let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions.clone(), config);
     let app = Router::new()
         .route_service("/mcp", mcp)
-        .layer(from_fn_with_state((store, sessions), session_requests));
+        .layer(from_fn_with_state((store, sessions), session_requests))
+        .merge(page);
     let ended = serve_http(listener, app, stop, streams).await;
     listening.abort();
     ended

@@ -212,6 +212,7 @@ async fn serve(
             })?;
             let addr = listener.local_addr()?;
             println!("📡 {} serves MCP at http://{addr}/mcp", lesson.name);
+            println!("   its calls, live, each with a stop button: http://{addr}/");
             println!("   revisions 2025-11-25 and 2026-07-28; Ctrl-C stops it");
             tokio::spawn(narrate::watch(setup.calls.watch(), |line| println!("{line}")));
             (Door::Http(listener), None)
@@ -240,11 +241,13 @@ fn host(
     door: Door,
 ) -> impl Future<Output = anyhow::Result<()>> + Send + use<> {
     let stop = setup.stop.clone();
+    let client = format!("cargo run -p {} -- client", lesson.name);
+    let beside = page::routes(lesson.name, &client, setup.calls.clone(), stop.clone());
     let (server, wrong) = ((lesson.server)(setup), options.wrong);
     async move {
         let server = server?;
         let (server, between) = Wrong::apply(wrong, server);
-        hosting::host(server, Site { between, ..Site::new(door, stop) }).await
+        hosting::host(server, Site { between, beside, ..Site::new(door, stop) }).await
     }
 }
 
