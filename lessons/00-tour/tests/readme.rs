@@ -88,7 +88,34 @@ fn the_readme_shows_real_output() {
     let page = read("README.md").replace("-p basic-cancel --", lesson);
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("README.md");
     std::fs::write(&copy, page).unwrap();
-    testing::readme::shows_real_output(copy, "tour", tour);
+    testing::readme::shows_real_output(copy, "tour", tour, Some("100ms"));
+}
+
+/// Cargo would not say that a test stands where it builds no test program.
+#[test]
+fn no_test_stands_where_none_is_run() {
+    for folder in ["lessons", "shared"] {
+        let crates = std::fs::read_dir(root().join(folder)).unwrap();
+        for path in crates.map(|entry| entry.unwrap().path()) {
+            let Ok(manifest) = std::fs::read_to_string(path.join("Cargo.toml")) else { continue };
+            // `testing` has macros that make tests.
+            if manifest.contains("[lib]\ntest = false") && !path.ends_with("testing") {
+                no_test_in(&path.join("src"));
+            }
+        }
+    }
+}
+
+fn no_test_in(folder: &Path) {
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            no_test_in(&path);
+        } else {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let has_test = text.contains("#[test]") || text.contains("tokio::test");
+            assert!(!has_test, "{}: strike `test = false` in its Cargo.toml", path.display());
+        }
+    }
 }
 
 #[test]

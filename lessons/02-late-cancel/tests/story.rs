@@ -19,8 +19,8 @@ use testing::hosted::{Hosted, setup};
 use testing::story::notices;
 use wrong::Wrong;
 
-testing::passes_on!("late-cancel", "", http_2025 http_2026 stdio_2025 stdio_2026);
-testing::readme_shows_real_output!("late-cancel");
+testing::passes_on!("late-cancel", "", http_2026 stdio_2025 stdio_2026);
+testing::readme_shows_real_output!("late-cancel", Some("100ms"));
 
 #[test]
 fn notices_a_late_cancel_that_is_answered() {

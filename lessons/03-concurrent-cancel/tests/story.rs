@@ -5,8 +5,8 @@ use concurrent_cancel::LESSON;
 use testing::story::{HTTP_2026, Program, notices};
 use wrong::Wrong;
 
-testing::passes_on!("concurrent-cancel", "--tick 100ms", http_2025 http_2026 stdio_2025 stdio_2026);
-testing::readme_shows_real_output!("concurrent-cancel");
+testing::passes_on!("concurrent-cancel", "--tick 100ms", http_2026 stdio_2025 stdio_2026);
+testing::readme_shows_real_output!("concurrent-cancel", Some("100ms"));
 
 #[test]
 fn notices_a_call_that_was_not_cancelled() {

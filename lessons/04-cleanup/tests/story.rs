@@ -22,8 +22,8 @@ use testing::hosted::setup;
 use testing::story::{ending, paused};
 use tokio::time::timeout;
 
-testing::passes_on!("cleanup", "--tick 100ms", http_2025 http_2026 stdio_2025 stdio_2026);
-testing::readme_shows_real_output!("cleanup");
+testing::passes_on!("cleanup", "--tick 100ms", http_2026 stdio_2025 stdio_2026);
+testing::readme_shows_real_output!("cleanup", Some("100ms"));
 
 /// Puts one tool in the place of another.
 struct Swap(&'static str, &'static str);

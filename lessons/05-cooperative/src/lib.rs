@@ -40,7 +40,7 @@ pub const LESSON: Lesson = Lesson {
 /// Passes over the file that nobody waits for: they take a minute.
 const LONG: u32 = 1000;
 /// Passes that take a second. So long does a tool go on that never looks.
-const STUBBORN: u32 = 20;
+const STUBBORN: u32 = 10;
 
 /// The lesson. Read it from top to bottom, with `tools.rs` beside it. All that it claims is
 /// counted. Times and costs are printed, because they differ from machine to machine.

@@ -27,7 +27,7 @@ use tokio::time::{Duration, sleep, timeout};
 /// Ends waits that would never end.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-testing::passes_on!("subprocess", "", http_2025 http_2026 stdio_2025 stdio_2026);
+testing::passes_on!("subprocess", "", http_2026 stdio_2025 stdio_2026);
 testing::readme_shows_real_output!("subprocess");
 
 /// Puts one tool in the place of another.

@@ -27,8 +27,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use wrong::Wrong;
 
-testing::passes_on!("propagate", "--tick 100ms", http_2025 http_2026 stdio_2025 stdio_2026);
-testing::readme_shows_real_output!("propagate");
+testing::passes_on!("propagate", "--tick 100ms", http_2026 stdio_2025 stdio_2026);
+testing::readme_shows_real_output!("propagate", Some("100ms"));
 
 const TICK: Duration = Duration::from_millis(100);
 

@@ -11,7 +11,7 @@ testing::passes_on!("mcp-bridge", "--tick 100ms", http_2025 http_2026 stdio_2025
 #[test]
 fn readme_shows_real_output() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    testing::readme::shows_real_output(page, "bridge", env!("CARGO_BIN_EXE_mcp-bridge"));
+    testing::readme::shows_real_output(page, "bridge", env!("CARGO_BIN_EXE_mcp-bridge"), None);
 }
 
 /// How the story ends with one wrong bridge in the place of ours. Client, bridge and server share

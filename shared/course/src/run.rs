@@ -141,19 +141,22 @@ async fn play(
     let story = chapter.map_or(lesson.story, |chapter| chapter.story);
     // A chapter that waits for a person has a use of its own for Ctrl-C.
     let may_stop = chapter.is_none_or(|chapter| chapter.in_story);
+    let mut story = story(&stage);
     let played = tokio::select! {
-        played = story(&stage) => played.with_context(|| format!("{} failed", lesson.name)),
+        played = &mut story => played.with_context(|| format!("{} failed", lesson.name)),
         () = pressed.recv(), if may_stop => {
             if foreign {
                 // Like most clients: gone, without a word to the server. README and lesson 8 show
                 // what each revision makes of that. A goodbye would delete the session, and that
-                // stops its calls.
+                // stops its calls. So the story is not dropped before the exit: its client would
+                // say goodbye.
                 eprintln!("❌ {} was interrupted", lesson.name);
                 std::process::exit(130);
             }
             Err(anyhow!("{} was interrupted", lesson.name))
         }
     };
+    drop(story);
     // Whatever came of the story, its server stops, and gives back what it holds.
     stop.now();
     if let Some(hosted) = hosted {

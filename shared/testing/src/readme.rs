@@ -5,55 +5,68 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 
-/// The README of this lesson shows what the lesson's program prints.
-/// `readme_shows_real_output!("basic-cancel");`
+/// The README of this lesson shows what the lesson's program prints. A shorter
+/// tick, for commands that name none, changes only numbers:
+/// `readme_shows_real_output!("basic-cancel", Some("100ms"));`
 #[macro_export]
 macro_rules! readme_shows_real_output {
     ($program:literal) => {
+        $crate::readme_shows_real_output!($program, None);
+    };
+    ($program:literal, $tick:expr) => {
         #[test]
         fn readme_shows_real_output() {
             let program = env!(concat!("CARGO_BIN_EXE_", $program));
             let page = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-            $crate::readme::shows_real_output(page, $program, program);
+            $crate::readme::shows_real_output(page, $program, program, $tick);
         }
     };
 }
 
-/// Runs the command of every `console` block of the page, and compares what it prints with
-/// the block. Numbers may differ, and with them the lengths of bars. `[...]` leaves lines out.
-pub fn shows_real_output(page: impl AsRef<Path>, package: &str, program: &str) {
+/// Runs the commands of all `console` blocks of the page at once, and compares what each prints
+/// with its block. A command that names no tick is given this one. Numbers may differ, and with
+/// them the lengths of bars. `[...]` leaves lines out.
+pub fn shows_real_output(page: impl AsRef<Path>, package: &str, program: &str, tick: Option<&str>) {
     let page = page.as_ref();
     let text = std::fs::read_to_string(page).unwrap();
-    let page = page.display();
     let found: Vec<_> = text.split("```console\n").skip(1).collect();
-    assert!(!found.is_empty(), "{page} shows no output");
-    for block in found {
-        let mut shown = block.split("```").next().unwrap().lines();
-        let command = shown.next().unwrap();
-        let printed = run(command, package, program);
-        let printed_lines: Vec<_> = printed.lines().map(masked).collect();
-        let shown: Vec<_> = shown.map(masked).collect();
-        let mut rest = &printed_lines[..];
-        for (gap, part) in shown.split(|line| line == "[...]").enumerate() {
-            // The first part stands at the start, each further one somewhere after a gap.
-            let starts = if gap == 0 { 0 } else { rest.len().saturating_sub(part.len()) };
-            let found = (0..=starts).find(|at| rest[*at..].starts_with(part));
-            let lines = part.join("\n");
-            let at = found
-                .unwrap_or_else(|| panic!("{page}, {command}:\n{lines}\n\nis not in\n{printed}"));
-            rest = &rest[at + part.len()..];
+    assert!(!found.is_empty(), "{} shows no output", page.display());
+    std::thread::scope(|scope| {
+        for block in found {
+            scope.spawn(|| {
+                let mut shown = block.split("```").next().unwrap().lines();
+                let command = shown.next().unwrap();
+                let printed = run(command, package, program, tick);
+                let place = format!("{}, {command}", page.display());
+                compare(&shown.collect::<Vec<_>>(), &printed, &place);
+            });
         }
-        assert!(rest.is_empty(), "{page}, {command}: there is more than is shown: {rest:?}");
+    });
+}
+
+fn compare(shown: &[&str], printed: &str, place: &str) {
+    let printed_lines: Vec<_> = printed.lines().map(masked).collect();
+    let shown: Vec<_> = shown.iter().map(|line| masked(line)).collect();
+    let mut rest = &printed_lines[..];
+    for (gap, part) in shown.split(|line| line == "[...]").enumerate() {
+        // The first part stands at the start, each further one somewhere after a gap.
+        let starts = if gap == 0 { 0 } else { rest.len().saturating_sub(part.len()) };
+        let found = (0..=starts).find(|at| rest[*at..].starts_with(part));
+        let lines = part.join("\n");
+        let at = found.unwrap_or_else(|| panic!("{place}:\n{lines}\n\nis not in\n{printed}"));
+        rest = &rest[at + part.len()..];
     }
+    assert!(rest.is_empty(), "{place}: there is more than is shown: {rest:?}");
 }
 
 /// What `$ cargo run [-p PACKAGE] [-- OPTIONS]` prints.
-fn run(command: &str, package: &str, program: &str) -> String {
+fn run(command: &str, package: &str, program: &str, tick: Option<&str>) -> String {
     let arguments = command.strip_prefix("$ cargo run").unwrap();
     let arguments = arguments.replace(&format!("-p {package}"), "").replace(" -- ", " ");
     assert!(!arguments.contains("-p "), "{command} is not about {package}");
+    let tick = tick.filter(|_| !arguments.contains("--tick")).map(|tick| ["--tick", tick]);
     let output = Command::new(program)
-        .args(arguments.split_whitespace())
+        .args(arguments.split_whitespace().chain(tick.into_iter().flatten()))
         .timeout(Duration::from_secs(240))
         .output()
         .unwrap();

@@ -38,8 +38,9 @@ impl Program {
     }
 }
 
-/// The lesson's program passes on each of these ways: real sockets, real child processes.
-/// `passes_on!("basic-cancel", "--tick 100ms", http_2025 http_2026 stdio_2025 stdio_2026);`
+/// The lesson's program passes on each of these ways: real sockets, real child processes. Those
+/// whose whole output the README shows are left to `readme_shows_real_output!`.
+/// `passes_on!("basic-cancel", "--tick 100ms", http_2026 stdio_2025 stdio_2026);`
 #[macro_export]
 macro_rules! passes_on {
     ($program:literal, $options:literal, $($way:ident)+) => {

@@ -14,7 +14,7 @@ use wrong::Wrong;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_timeouts");
 
-testing::passes_on!("timeouts", "--tick 100ms", http_2025 http_2026 stdio_2025 stdio_2026);
+testing::passes_on!("timeouts", "--tick 100ms", http_2026 stdio_2025 stdio_2026);
 testing::readme_shows_real_output!("timeouts");
 
 #[test]

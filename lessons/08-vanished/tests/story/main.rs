@@ -15,7 +15,7 @@ use wrong::Wrong;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_vanished");
 const LESSON: Program = Program(PROGRAM);
 
-testing::passes_on!("vanished", "--tick 50ms", http_2025 http_2026 stdio_2025 stdio_2026);
+testing::passes_on!("vanished", "--tick 50ms", stdio_2026);
 testing::readme_shows_real_output!("vanished");
 
 #[test]

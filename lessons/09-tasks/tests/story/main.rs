@@ -12,7 +12,7 @@ use tasks::LESSON;
 use testing::story::{Program, notices};
 use wrong::Wrong;
 
-testing::passes_on!("tasks", "--tick 100ms", http_2026 stdio_2026);
+testing::passes_on!("tasks", "--tick 100ms", stdio_2026);
 testing::readme_shows_real_output!("tasks");
 
 #[test]

@@ -101,7 +101,7 @@ fn sigterm_stops_it_with_calls_in_flight() {
 
 #[test]
 fn a_taken_port_is_named_with_a_way_out() {
-    let server = Process::http(PROGRAM, "1s");
+    let server = Process::http(PROGRAM, "100ms");
     let taken = server.url.trim_start_matches("http://").trim_end_matches("/mcp");
     let refused = basic_cancel("serve --addr").arg(taken).assert().code(1);
     refused.stderr(contains(format!("cannot listen on {taken}; --addr 127.0.0.1:0 takes")));

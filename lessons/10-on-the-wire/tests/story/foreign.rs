@@ -4,7 +4,7 @@
 //! rows of one SDK anew and compares them with the page. Most need an SDK that a bare machine
 //! lacks: `.ci/run` installs them all and runs these tests with `-- --ignored`.
 
-#[path = "rust/two_ways.rs"]
+#[path = "../rust/two_ways.rs"]
 mod two_ways;
 
 use std::path::Path;

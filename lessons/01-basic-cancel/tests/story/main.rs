@@ -1,12 +1,17 @@
 //! The story passes on every way it names, and ends by its own sentence against servers that
-//! are wrong on purpose.
+//! are wrong on purpose. The modules look at the programs to paste, at the serving terminal, and at
+//! standard input and output.
+
+mod examples;
+mod serve;
+mod stdio;
 
 use basic_cancel::LESSON;
 use testing::story::{HTTP_2026, Program, notices};
 use wrong::Wrong;
 
-testing::passes_on!("basic-cancel", "--tick 100ms", http_2025 http_2026 stdio_2025 stdio_2026);
-testing::readme_shows_real_output!("basic-cancel");
+testing::passes_on!("basic-cancel", "--tick 100ms", http_2026 stdio_2025 stdio_2026);
+testing::readme_shows_real_output!("basic-cancel", Some("100ms"));
 
 #[test]
 fn notices_a_server_that_finishes_instead() {
@@ -19,9 +24,10 @@ fn notices_a_server_that_does_not_stop() {
 }
 
 #[test]
-fn notices_a_server_that_does_not_stop_when_its_stream_is_closed() {
+fn notices_a_server_that_finishes_although_its_stream_is_closed() {
     let program = Program(env!("CARGO_BIN_EXE_basic-cancel"));
-    program.fails(HTTP_2026, "--tick 5s --wrong deaf", "the server did not stop: still running");
+    let sentence = "the server did not cancel: its call finished";
+    program.fails(HTTP_2026, "--tick 100ms --wrong deaf", sentence);
 }
 
 #[test]

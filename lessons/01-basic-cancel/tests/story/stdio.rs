@@ -1,5 +1,4 @@
 //! What a server on standard input and output says after a cancel, line by line: nothing.
-#![cfg(unix)]
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! The lesson's program, with an engine and proxies, and without.
 
+mod store;
+
 use std::path::Path;
 use std::process::Command as Std;
 use std::time::{Duration, Instant};
@@ -40,7 +42,7 @@ fn without_an_engine_it_says_what_it_skips() {
 /// What needs neither engine nor proxies. Here a replica lives in the lesson's own process.
 #[test]
 fn each_claim_has_replicas_that_break_it() {
-    for (arguments, sentence) in [
+    let broken = [
         ("lost --wrong deaf-to-delete", "20 of 20 calls were stopped: nothing is lost here"),
         ("bus --wrong no-store", "a session was opened and is not known: 404"),
         ("bus --wrong no-bus", "a cancel was answered 202, and its call ran to its end"),
@@ -50,9 +52,12 @@ fn each_claim_has_replicas_that_break_it() {
         ("bus --wrong deaf-to-delete", "deleted on another replica, and its call ran on"),
         ("stream --wrong swallow", "closed streams did not stop the work"),
         ("tasks --wrong local-tasks", "a replica does not know a task of another"),
-    ] {
-        bare(arguments).code(1).stderr(contains(sentence));
-    }
+    ];
+    std::thread::scope(|scope| {
+        for (arguments, sentence) in broken {
+            scope.spawn(move || bare(arguments).code(1).stderr(contains(sentence)));
+        }
+    });
 }
 
 #[test]
@@ -132,7 +137,7 @@ fn an_engine_that_runs_already_is_used_and_left_alone() {
 #[ignore = "needs redis-server, nginx and haproxy"]
 fn readme_shows_real_output() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    testing::readme::shows_real_output(page, "scale-out", PROGRAM);
+    testing::readme::shows_real_output(page, "scale-out", PROGRAM, None);
 }
 
 /// What a chapter prints.

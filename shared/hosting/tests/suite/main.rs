@@ -1,0 +1,4 @@
+//! What stands between a server and its client.
+
+mod cancel;
+mod stop;
