@@ -1,15 +1,21 @@
 //! A check: which revisions the server speaks, one lane for each, all lanes at once.
 
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
 use crate::finding::Finding;
 use crate::lane::{Lane, Options, Setup};
 use crate::scenes;
 use crate::target::{Source, Tool, Wishes, pick};
-use crate::wire::{Place, Revision, Wire};
+use crate::wire::{NoServer, Place, Revision, Wire};
+
+/// How much longer than the first revision the second may take to be answered.
+const SECOND: Duration = Duration::from_secs(10);
 
 /// What a check has found.
 #[derive(Debug)]
@@ -33,20 +39,36 @@ pub async fn check(
     }
     let mut spoken = Vec::new();
     let mut refusals = Vec::new();
-    for (revision, wire) in opened.join_all().await {
+    let mut stderr = Vec::new();
+    let asked = Instant::now();
+    let mut patience = Duration::MAX;
+    while let Ok(Some(answered)) = timeout(patience, opened.join_next()).await {
+        let (revision, wire) = answered?;
         match wire {
-            Ok((wire, hello)) => spoken.push((wire, hello)),
-            Err(error) => refusals.push(format!("{}: {error:#}", revision.name())),
+            Ok((wire, hello)) => {
+                spoken.push((wire, hello));
+                // A server that runs, and says nothing to the other revision, does not speak it.
+                patience = SECOND + asked.elapsed();
+            }
+            Err(error) => {
+                refusals.push(format!("{}: {error:#}", revision.name()));
+                if let Some(NoServer { stderr: lines, .. }) = error.downcast_ref() {
+                    stderr.clone_from(lines);
+                }
+            }
         }
     }
     spoken.sort_by_key(|(wire, _)| wire.revision.name());
     let Some((first, _)) = spoken.first() else {
-        bail!("no MCP server was reached. {}", refusals.join(". "));
+        // Both revisions have met the same end.
+        let stderr = stderr.iter().map(|line| format!("\n   │ {line}")).collect::<String>();
+        bail!("no MCP server was reached. {}{stderr}", refusals.join(". "));
     };
     let (tool, source) = pick(first, wishes).await.context("no tool to cancel")?;
     eprintln!("calling the tool `{}` with {} ({})", tool.name, tool.arguments, tool.why);
 
     let mut lanes = Vec::new();
+    let turns = Arc::<tokio::sync::Mutex<()>>::default();
     let mut running = JoinSet::new();
     for (wire, hello) in spoken {
         let setup = Setup {
@@ -55,6 +77,7 @@ pub async fn check(
             source: source.clone(),
             options: options.clone(),
             endings: lanes.is_empty(),
+            turns: turns.clone(),
         };
         let lane = Lane::over(wire, hello, setup)?;
         lanes.push(lane.name.clone());

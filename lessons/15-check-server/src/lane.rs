@@ -1,11 +1,12 @@
 //! One transport in one revision: its calls, and what can be known of their work.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
 use crate::finding::{Finding, Verdict};
@@ -13,7 +14,7 @@ use crate::target::{Source, Tool};
 use crate::tree::Tree;
 use crate::wire::log::Frame;
 use crate::wire::{Place, Request, Wire};
-use crate::work::Outcome;
+use crate::work::{Outcome, key};
 
 /// How long a sign of life may take.
 const SIGN: Duration = Duration::from_secs(5);
@@ -44,6 +45,9 @@ pub struct Setup {
     pub options: Options,
     /// The end of input is the same in each revision: it is checked in one.
     pub endings: bool,
+    /// One call starts at a time, in all lanes: so it is known whose entry in the status tool's
+    /// list is new. Request ids do not tell, since a bridge changes them.
+    pub turns: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
@@ -63,13 +67,11 @@ pub struct Lane {
     pub deaf: bool,
     /// Set if the server answers nobody while its tool runs.
     pub blocked: bool,
-    /// The entries of the status tool that belong to calls of ours.
-    known: Mutex<HashSet<String>>,
     pub mark: usize,
 }
 
 /// A running call of the slow tool.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Call {
     pub request: Request,
     pub token: Value,
@@ -77,7 +79,16 @@ pub struct Call {
     pub label: String,
     /// Its entry in the status tool's list.
     pub key: Option<String>,
+    /// What is needed to find that entry, until it is found.
+    pub start: Option<Start>,
     pub has_progress: bool,
+}
+
+/// What the status tool listed before a call was sent. Nobody else starts a call meanwhile.
+#[derive(Debug)]
+pub struct Start {
+    pub before: HashSet<String>,
+    _turn: Option<OwnedMutexGuard<()>>,
 }
 
 /// The tool is not one that can be cancelled.
@@ -116,7 +127,6 @@ impl Lane {
             interval: None,
             deaf: false,
             blocked: false,
-            known: Mutex::default(),
             mark: 0,
         })
     }
@@ -125,12 +135,9 @@ impl Lane {
     pub fn fork(&self) -> impl Future<Output = anyhow::Result<Self>> + Send + use<> {
         let (setup, revision) = (self.setup.clone(), self.wire.revision);
         let (interval, silent, deaf) = (self.interval, self.silent, self.deaf);
-        let known = self.known().clone();
         async move {
             let (wire, hello) = Wire::open(&setup.place, revision).await?;
-            let fork = Self::over(wire, hello, setup)?;
-            *fork.known() = known;
-            Ok(Self { silent, interval, deaf, ..fork })
+            Ok(Self { silent, interval, deaf, ..Self::over(wire, hello, setup)? })
         }
     }
 
@@ -168,12 +175,25 @@ impl Lane {
 
     /// Calls the slow tool, and returns when it is at work.
     pub async fn start(&self) -> anyhow::Result<Call> {
-        let call = self.send_call(self.wire.next_id());
+        let call = self.send_call(self.wire.next_id()).await;
         self.at_work(call).await
     }
 
-    /// Sends the call and does not wait.
-    pub fn send_call(&self, id: Value) -> Call {
+    /// Sends the call and does not wait. Its entry in the status tool's list can be found.
+    pub async fn send_call(&self, id: Value) -> Call {
+        let turn = self.turn().await;
+        let before = self.entries().await.unwrap_or_default().iter().map(key).collect();
+        Call { start: Some(Start { before, _turn: turn }), ..self.send_one_of_many(id) }
+    }
+
+    /// Waits until no other lane is starting a call.
+    pub async fn turn(&self) -> Option<OwnedMutexGuard<()>> {
+        let Source::Status(_) = &self.setup.source else { return None };
+        Some(self.setup.turns.clone().lock_owned().await)
+    }
+
+    /// Sends the call, whose entry nobody will look for.
+    pub fn send_one_of_many(&self, id: Value) -> Call {
         let label = uuid::Uuid::new_v4().to_string();
         let token = json!(format!("token {label}"));
         let mut arguments = self.setup.tool.arguments.clone();
@@ -183,7 +203,7 @@ impl Lane {
         let params = json!({ "name": self.setup.tool.name, "arguments": arguments,
             "_meta": { "progressToken": token } });
         let request = self.wire.request_as(id, "tools/call", params);
-        Call { request, token, label, key: None, has_progress: false }
+        Call { request, token, label, key: None, start: None, has_progress: false }
     }
 
     /// Waits for a sign that the call is at work: progress, or a tool's word.
@@ -226,7 +246,16 @@ impl Lane {
             call.has_progress = first.transpose()?.is_some();
         }
         self.find(&mut call).await;
+        call.start = None;
         Ok(call)
+    }
+
+    /// Whether a call that runs would be told of. Without that, "never started" is a guess.
+    pub async fn would_tell(&self) -> anyhow::Result<bool> {
+        let call = self.start().await?;
+        let told = self.work(&call).await.is_some();
+        self.tidy(&call);
+        Ok(told)
     }
 
     /// Every answer to this request since the mark.
@@ -243,13 +272,11 @@ impl Lane {
         &self.hello["capabilities"][name]
     }
 
-    pub fn known(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A new connection where the old one cannot be used any more.
     pub async fn reopen(&mut self) -> anyhow::Result<()> {
-        let usable = !self.wire.is_http() && !self.blocked && self.wire.fence().await.is_ok();
+        // Work that no cancel stops would be in the next scene's way, too.
+        let busy = self.blocked || self.deaf;
+        let usable = !self.wire.is_http() && !busy && self.wire.fence().await.is_ok();
         if !usable {
             self.wire.kill().await;
             let opened = Wire::open(&self.setup.place, self.wire.revision).await;

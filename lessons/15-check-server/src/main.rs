@@ -15,6 +15,7 @@ mod tree;
 mod wire;
 mod work;
 
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -175,6 +176,20 @@ fn subject(report: &Report) -> Value {
         "arguments": report.tool.arguments, "status_tool": source })
 }
 
+/// Prints to stdout, or to stderr. Not with `print!`, which panics if the reader has gone:
+/// `mcp-cancel-check .. | head` is no mistake.
+fn print(text: &str, aside: bool) -> anyhow::Result<()> {
+    let printed = if aside {
+        std::io::stderr().write_all(text.as_bytes())
+    } else {
+        std::io::stdout().write_all(text.as_bytes())
+    };
+    match printed {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot print"),
+        _ => Ok(()),
+    }
+}
+
 /// Prints the report, aside if the output belongs to others, and tells how it came out.
 fn give(
     output: &Output,
@@ -187,14 +202,9 @@ fn give(
     } else {
         report::table(findings)
     };
-    if aside {
-        eprint!("{text}");
-    } else {
-        print!("{text}");
-    }
+    print(&text, aside)?;
     for number in &output.show {
-        let text = report::exchange(findings, *number);
-        if output.json || aside { eprint!("{text}") } else { print!("{text}") }
+        print(&report::exchange(findings, *number), output.json || aside)?;
     }
     if let Some(file) = &output.junit {
         let written = std::fs::write(file, report::junit(findings));

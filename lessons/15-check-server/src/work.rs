@@ -31,23 +31,23 @@ pub enum Outcome {
 }
 
 impl Lane {
-    /// Finds the call's entry in the status tool's list.
+    /// Finds the call's entry in the status tool's list: it was not there before the call.
     pub async fn find(&self, call: &mut Call) {
-        let Source::Status(_) = &self.setup.source else { return };
+        let Some(start) = &call.start else { return };
         let entries = self.entries().await.unwrap_or_default();
-        let ours = entries.iter().rev().filter(|entry| {
-            entry["tool"] == *self.setup.tool.name && !self.known().contains(&key(entry))
+        let new = entries.iter().rev().filter(|entry| {
+            entry["tool"] == *self.setup.tool.name && !start.before.contains(&key(entry))
         });
-        let ours: Vec<_> = ours.collect();
-        // A bridge may have changed the id on the way: then the newest is ours.
-        let same = ours.iter().find(|entry| entry["request_id"] == call.request.id);
-        if let Some(entry) = same.or(ours.first()) {
+        let new: Vec<_> = new.collect();
+        // Strangers call the tool too. A bridge may have changed the id: then the newest is ours.
+        let same = new.iter().find(|entry| entry["request_id"] == call.request.id);
+        if let Some(entry) = same.or(new.first()) {
             call.key = Some(key(entry));
-            self.known().insert(key(entry));
+            call.start = None;
         }
     }
 
-    async fn entries(&self) -> Option<Vec<Value>> {
+    pub async fn entries(&self) -> Option<Vec<Value>> {
         let Source::Status(name) = &self.setup.source else { return None };
         let params = json!({ "name": name, "arguments": {} });
         let result = self.wire.ask("tools/call", params).await.ok()?;
@@ -187,6 +187,10 @@ impl Lane {
         let told = self.told(call, patience).await;
         let watched = match (&self.tree, busy) {
             (Some(tree), Some((before, during))) => processes(tree, before, during, patience).await,
+            _ if call.key.is_none() && matches!(self.setup.source, Source::Status(_)) => {
+                let why = "the process that was asked does not list the call; another one ran it";
+                Outcome::Unknown(why.to_owned())
+            }
             _ => Outcome::Unknown(
                 match self.tree {
                     None if self.wire.is_http() => {
@@ -340,7 +344,7 @@ fn structured(result: &Value, field: &str) -> Option<Value> {
 }
 
 /// What tells an entry of the status tool from all others.
-fn key(entry: &Value) -> String {
+pub fn key(entry: &Value) -> String {
     let number = &entry["call"];
     let key = if number.is_null() { &entry["started_at"] } else { number };
     format!("{key} {} {}", entry["session"], entry["request_id"])

@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::panic;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, ensure};
@@ -30,6 +31,7 @@ const LAST_NEWS: Duration = Duration::from_millis(100);
 /// The whole of a lesson's `main`: reads the command line and does what it says. Given
 /// several lessons it plays them one after the other.
 pub fn main(lessons: &[Lesson]) -> ExitCode {
+    end_with_the_reader();
     let (options, task) = cli::read(lessons);
     log::to_stderr(options.verbose);
     // These two need no runtime: an answer is played on one of its own.
@@ -70,6 +72,18 @@ pub fn main(lessons: &[Lesson]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `cargo run | head` closes the pipe. `println!` panics then; this ends quietly instead.
+fn end_with_the_reader() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let why = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if why.starts_with("failed printing to stdout") && why.contains("Broken pipe") {
+            process::exit(0);
+        }
+        usual(panic);
+    }));
 }
 
 async fn tour(

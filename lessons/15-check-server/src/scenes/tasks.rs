@@ -29,8 +29,10 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
 
     let params = json!({ "name": lane.setup.tool.name, "arguments": lane.setup.tool.arguments,
         "_meta": { META: declared() } });
+    let turn = lane.turn().await;
     let request = lane.wire.request("tools/call", params);
     let answer = lane.wire.answer(&request, ANSWER).await;
+    drop(turn);
     let Some(task) = answer.ok().and_then(|a| a["result"]["taskId"].as_str().map(str::to_owned))
     else {
         lane.wire.cancel(&request, "no task");

@@ -46,6 +46,22 @@ impl Revision {
     }
 }
 
+/// Nobody there speaks MCP in this revision.
+#[derive(Debug)]
+pub struct NoServer {
+    why: anyhow::Error,
+    /// What a server that was started wrote to its standard error, last.
+    pub stderr: Vec<String>,
+}
+
+impl std::error::Error for NoServer {}
+
+impl std::fmt::Display for NoServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#}", self.why)
+    }
+}
+
 /// A connection to a server, in one revision.
 #[derive(Debug)]
 pub struct Wire {
@@ -88,7 +104,10 @@ impl Wire {
         let range = uuid::Uuid::new_v4().as_u128() % 100_000;
         let ids = AtomicI64::new(i64::try_from(range)? * 10_000 + 1);
         let mut wire = Self { log, revision, ids, to, manners: None };
-        let hello = wire.hello().await?;
+        let hello = match wire.hello().await {
+            Ok(hello) => hello,
+            Err(why) => return Err(NoServer { why, stderr: wire.last_words().await }.into()),
+        };
         let wire = Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
             let (log, weak) = (wire.log.clone(), weak.clone());
             let manners = tokio::spawn(async move {
@@ -126,7 +145,7 @@ impl Wire {
     async fn hello(&self) -> anyhow::Result<Value> {
         let patience = match self.to {
             // Starting an interpreter and its packages may take a while on a busy machine.
-            To::Stdio(..) => Duration::from_secs(20),
+            To::Stdio(..) => Duration::from_secs(60),
             To::Http(_) => ANSWER,
         };
         let (method, params) = match self.revision {
@@ -157,6 +176,19 @@ impl Wire {
             }
         }
         Ok(result)
+    }
+
+    /// The last lines that a server on stdio has written to its standard error.
+    async fn last_words(&self) -> Vec<String> {
+        const LINES: usize = 8;
+        if let To::Stdio(process, _) = &self.to {
+            process.lock().await.hear_out().await;
+        }
+        let lines = self.log.all(0, |frame| match &frame.event {
+            Event::Stderr(line) => Some(crate::lane::plain(line)),
+            _ => None,
+        });
+        lines[lines.len().saturating_sub(LINES)..].to_vec()
     }
 
     pub fn is_http(&self) -> bool {

@@ -2,18 +2,23 @@
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::log::{Event, Log};
 
 #[derive(Debug)]
 pub struct Process {
     child: Child,
+    /// Ends with the server's standard error.
+    last_words: Option<JoinHandle<()>>,
     input: Option<mpsc::UnboundedSender<String>>,
 }
 
@@ -34,12 +39,15 @@ impl Process {
         let (mut stdin, stdout) = stdin.zip(stdout).context("the command has no pipes")?;
 
         // A server that does not read must not stop us: the queue takes all, a task writes it.
+        // What was sent in one breath is written in one piece.
         let (input, mut queue) = mpsc::unbounded_channel::<String>();
         tokio::spawn(async move {
-            while let Some(line) = queue.recv().await {
-                if stdin.write_all(line.as_bytes()).await.is_err() {
+            let mut lines = Vec::new();
+            while queue.recv_many(&mut lines, 100).await > 0 {
+                if stdin.write_all(lines.concat().as_bytes()).await.is_err() {
                     return;
                 }
+                lines.clear();
             }
         });
         let out = log.clone();
@@ -57,11 +65,10 @@ impl Process {
             .await;
             out.push(0, Event::Ended);
         });
-        if let Some(stderr) = stderr {
-            let err = log.clone();
-            tokio::spawn(read_lines(stderr, move |line| err.push(0, Event::Stderr(line))));
-        }
-        Ok(Self { child, input: Some(input) })
+        let err = log.clone();
+        let note = move |line| err.push(0, Event::Stderr(line));
+        let last_words = stderr.map(|stderr| tokio::spawn(read_lines(stderr, note)));
+        Ok(Self { child, last_words, input: Some(input) })
     }
 
     pub fn id(&self) -> Option<u32> {
@@ -85,6 +92,16 @@ impl Process {
 
     pub async fn kill(&mut self) {
         let _ = self.child.kill().await;
+    }
+
+    /// Kills the server. All that it has written to standard error is in the log then.
+    pub async fn hear_out(&mut self) {
+        // A grandchild may hold the pipe open.
+        const LAST_WORDS: Duration = Duration::from_secs(1);
+        self.kill().await;
+        if let Some(reading) = self.last_words.take() {
+            let _ = timeout(LAST_WORDS, reading).await;
+        }
     }
 }
 

@@ -34,12 +34,17 @@ impl Practice {
 
     /// The server, and the lines that it prints after its URL.
     pub fn with_output(mut command: Command) -> (Self, impl Iterator<Item = String> + Send) {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        // A log that nobody needs, unless the server does not start.
+        let log = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let log = std::thread::spawn(|| log.collect::<Vec<_>>());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let url = lines.find_map(|line| {
             line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
         });
-        (Self { url: url.expect("the server prints no URL"), child }, lines)
+        let why = || panic!("the server prints no URL, but: {:?}", log.join());
+        (Self { url: url.unwrap_or_else(why), child }, lines)
     }
 }
 
