@@ -61,8 +61,9 @@ pub async fn check(
     spoken.sort_by_key(|(wire, _)| wire.revision.name());
     let Some((first, _)) = spoken.first() else {
         // Both revisions have met the same end.
-        let stderr = stderr.iter().map(|line| format!("\n   │ {line}")).collect::<String>();
-        bail!("no MCP server was reached. {}{stderr}", refusals.join(". "));
+        let stderr = stderr.into_iter().map(|line| format!("   │ {line}"));
+        let lines = [refusals.join(". ")].into_iter().chain(stderr).collect::<Vec<_>>();
+        bail!("no MCP server was reached. {}", lines.join("\n"));
     };
     let (tool, source) = pick(first, wishes).await.context("no tool to cancel")?;
     eprintln!("calling the tool `{}` with {} ({})", tool.name, tool.arguments, tool.why);

@@ -1,7 +1,7 @@
 //! The program as its users meet it: real servers, wrong input, reports for machines.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::{BINARY, Practice, Report, check};
 
@@ -143,6 +143,7 @@ fn wrong_input_is_refused_with_a_reason() {
         (&["--tool", "x", "--", practice[0], practice[1]], "it has: slow_count, list_calls"),
         (&["--status-tool", "x", "--", practice[0], practice[1]], "has no tool `x`"),
         (&["--", "true"], "no MCP server was reached"),
+        (&["--", "sh", "-c", "echo one module is missing >&2; exit 1"], "│ one module is missing"),
     ] {
         let said = refusal(arguments);
         assert!(said.contains(says), "{arguments:?} said {said}");
@@ -160,6 +161,19 @@ fn a_tool_that_fails_or_is_quick_is_not_judged() {
     let server = serve(&[]);
     let failed = refusal(&[&wrong[..], &[&server.url]].concat());
     assert!(failed.contains("the tool `process_large_file` failed"), "{failed}");
+}
+
+/// `mcp-cancel-check .. | head -1`: the reader goes before the report comes.
+#[test]
+fn a_reader_that_goes_is_no_error() {
+    let mut checker = check();
+    checker.args(["--only", "2", "--protocol", "2025-11-25", "--", BINARY, "practice"]);
+    let mut checker = checker.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(checker.stdout.take());
+    let output = checker.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
 }
 
 #[test]
