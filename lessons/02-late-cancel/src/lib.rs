@@ -4,6 +4,9 @@
 //! that finds nothing left to stop, and for two different memories of how a call ended, both
 //! honest. First the calm case, then the race itself, a hundred times.
 
+#[path = "../exercise/check.rs"]
+pub mod check;
+mod exercise;
 pub mod tools;
 
 use anyhow::{Context, bail, ensure};
@@ -28,7 +31,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(tools::QuickServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
-    exercise: None,
+    exercise: Some(&check::EXERCISE),
 };
 
 const ROUNDS: u32 = 100;

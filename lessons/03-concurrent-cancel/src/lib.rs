@@ -3,6 +3,9 @@
 //! A connection carries many calls at once, and a cancel names one of them. Three calls,
 //! the middle one cancelled. Then a hundred, every odd one cancelled, in `many.rs`.
 
+#[path = "../exercise/check.rs"]
+pub mod check;
+mod exercise;
 mod many;
 
 use anyhow::{Context, bail, ensure};
@@ -30,7 +33,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(FileServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
-    exercise: None,
+    exercise: Some(&check::EXERCISE),
 };
 
 /// The lesson. Read it from top to bottom.

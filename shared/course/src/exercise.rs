@@ -3,6 +3,7 @@
 //! An answer is the code of somebody who learns, so it may block, panic or wait for ever. It is
 //! played on a thread and a runtime of its own, and whatever it does becomes a [`Verdict`].
 
+pub mod proof;
 pub mod tool;
 
 use std::collections::HashMap;

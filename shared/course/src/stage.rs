@@ -12,7 +12,8 @@ use shared::server::Setup;
 use shared::stop::Stop;
 use tokio::io::DuplexStream;
 use tokio::process::Command;
-use wrong::Wrong;
+/// What can be wrong with a server, for a story or a check that wants such a server.
+pub use wrong::Wrong;
 
 use crate::lesson::{Lesson, Protocol, Transport};
 

@@ -62,6 +62,12 @@ impl Job {
     }
 }
 
+/// What a server in this process is made of, with steps of this length.
+pub fn setup(tick: Duration) -> anyhow::Result<Setup> {
+    let data = DataFolder::sample()?;
+    Ok(Setup { data, calls: Calls::default(), tick, stop: Stop::default() })
+}
+
 /// A server like the lessons' own, but for [`TOOL`], which is the learner's.
 pub struct Bench {
     /// Where a story can be played.
@@ -76,8 +82,8 @@ impl Bench {
         F: Fn(Job, Context) -> A + Send + Sync + 'static,
         A: Future<Output = Outcome> + Send + 'static,
     {
-        let (data, calls, stop) = (DataFolder::sample()?, Calls::default(), Stop::default());
-        let setup = Setup { data, calls: calls.clone(), tick, stop: stop.clone() };
+        let setup = setup(tick)?;
+        let (calls, stop) = (setup.calls.clone(), setup.stop.clone());
         let late = Arc::<AtomicU32>::default();
         let tool = Learners { tool, tick, calls, late: late.clone() };
         let server = Server::new(FileServer::new(setup)).with(tool);
