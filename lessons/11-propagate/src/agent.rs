@@ -7,56 +7,27 @@ use shared::client::text_of;
 
 use crate::caller::Caller;
 
-/// One step of a plan.
-pub struct Step {
-    /// What the step is for.
-    pub goal: &'static str,
-    /// The tool that does it.
-    pub tool: &'static str,
-    /// What the tool is given.
-    pub arguments: Value,
-}
+/// One step of a plan: what it is for, the tool that does it, and what the tool is given.
+pub type Step = (&'static str, &'static str, Value);
 
-/// What became of a step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was done, with this answer.
-    Done(String),
-    /// It was stopped at work.
-    Stopped,
-    /// It never began.
-    NotBegun,
-}
-
-/// Works through the plan. One token stops all of it: the step at work and those to come.
+/// Works through the plan, and returns what became of each step. One token stops all of it: the
+/// step at work and those to come.
 pub async fn run(
-    plan: &[Step],
+    plan: [Step; 3],
     server: &Peer<RoleClient>,
     user: &Caller,
-) -> anyhow::Result<Vec<Outcome>> {
+) -> anyhow::Result<Vec<String>> {
     let mut outcomes = Vec::new();
-    for step in plan {
+    for (goal, tool, arguments) in plan {
         // A cancel can come between two steps, when no call is open that would hear of it.
         let outcome = if user.stop.is_cancelled() {
-            Outcome::NotBegun
+            "not begun".to_owned()
         } else {
-            match user.call(server, step.tool, step.arguments.clone()).await? {
-                Some(result) => Outcome::Done(text_of(&result)),
-                None => Outcome::Stopped,
-            }
+            let answer = user.call(server, tool, arguments).await?;
+            answer.map_or("stopped".to_owned(), |result| text_of(&result))
         };
-        println!("   {:24} {}", step.goal, outcome.said());
+        println!("   {goal:24} {outcome}");
         outcomes.push(outcome);
     }
     Ok(outcomes)
-}
-
-impl Outcome {
-    fn said(&self) -> &str {
-        match self {
-            Self::Done(answer) => answer,
-            Self::Stopped => "stopped",
-            Self::NotBegun => "not begun",
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
+use course::stage::Stage;
 use serde_json::json;
 use shared::client::{Client, PATIENCE};
 use tokio::time::{Instant, sleep};
@@ -15,7 +16,7 @@ use crate::caller::{Caller, Note};
 use crate::database::Status;
 use crate::service::Service;
 
-const ASK_EVERY: Duration = Duration::from_millis(2);
+const ASK_EVERY: Duration = Duration::from_millis(5);
 const WIDTH: usize = 24;
 /// The hops, from the top to the bottom.
 const HOPS: [&str; 4] = ["server", "query", "fetch", "service"];
@@ -29,15 +30,24 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// A service, and a connection to our server, which starts the database process.
+    pub async fn of(stage: &Stage) -> anyhow::Result<Self> {
+        let service = Service::start(stage.tick / 10).await?;
+        Ok(Self { client: stage.connect().await?, service })
+    }
+
     /// An address of the service.
     pub fn url(&self, path: &str) -> String {
         format!("{}/{path}", self.service.url)
     }
 
-    /// What the database process says.
+    /// What the database process says, and what all hops noted under this trace.
     pub async fn look(&self, trace: &str) -> anyhow::Result<Status> {
         let result = self.client.call("look", json!({ "trace": trace })).await?;
-        Ok(serde_json::from_value(result.structured_content.unwrap_or_default())?)
+        let mut status: Status =
+            serde_json::from_value(result.structured_content.unwrap_or_default())?;
+        status.notes.extend(self.service.notes.of(trace));
+        Ok(status)
     }
 
     /// Asks until this holds.
@@ -46,18 +56,28 @@ impl Chain {
         what: &str,
         holds: impl Fn(&Status) -> bool,
     ) -> anyhow::Result<Status> {
+        self.until_under("", what, holds).await
+    }
+
+    async fn until_under(
+        &self,
+        trace: &str,
+        what: &str,
+        holds: impl Fn(&Status) -> bool,
+    ) -> anyhow::Result<Status> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let status = self.look("").await?;
+            let status = self.look(trace).await?;
             if holds(&status) {
                 return Ok(status);
             }
             ensure!(
                 Instant::now() < deadline,
                 "not within {PATIENCE:?}: {what}; the database process has {} queries and {} \
-                 streams at work",
+                 streams at work, the service has {} open",
                 status.queries,
-                status.streams
+                status.streams,
+                self.service.open()
             );
             sleep(ASK_EVERY).await;
         }
@@ -65,13 +85,8 @@ impl Chain {
 
     /// Asks until nothing is at work below our server.
     pub async fn until_quiet(&self) -> anyhow::Result<()> {
-        self.until("all below has stopped", |at| at.queries + at.streams == 0).await?;
-        let deadline = Instant::now() + PATIENCE;
-        while self.service.open() > 0 {
-            ensure!(Instant::now() < deadline, "the service still has a stream open");
-            sleep(ASK_EVERY).await;
-        }
-        Ok(())
+        let quiet = |at: &Status| at.queries + at.streams + self.service.open() == 0;
+        self.until("all below has stopped", quiet).await.map(drop)
     }
 
     /// Starts a call that would take very long, stops it when it is at work at the bottom, and
@@ -97,19 +112,10 @@ impl Chain {
 
     /// What all hops noted of this caller, when all of them have stopped.
     pub async fn notes(&self, user: &Caller) -> anyhow::Result<Vec<Note>> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let mut notes = self.look(&user.trace).await?.notes;
-            notes.extend(self.service.notes.of(&user.trace));
-            let stopped = |hop: &&&str| last(&notes, hop, "stopped").is_some();
-            let missing: Vec<_> = HOPS.iter().filter(|hop| !stopped(hop)).collect();
-            if missing.is_empty() {
-                return Ok(notes);
-            }
-            let trace = &user.trace;
-            ensure!(Instant::now() < deadline, "{missing:?} noted no stop under trace {trace}");
-            sleep(ASK_EVERY).await;
-        }
+        let stopped =
+            |at: &Status| HOPS.iter().all(|hop| last(&at.notes, hop, "stopped").is_some());
+        let what = format!("each hop notes its stop under trace {}", user.trace);
+        Ok(self.until_under(&user.trace, &what, stopped).await?.notes)
     }
 }
 

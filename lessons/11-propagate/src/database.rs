@@ -3,11 +3,10 @@
 //! Each tool stops in its own way. `query` needs another thread to interrupt it, `fetch` is
 //! stopped by dropping it, and `commit` is not stopped at all.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -25,6 +24,7 @@ use serde_json::json;
 use shared::stop::Stop;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
 
 use crate::caller::{Caller, Note, Notes};
 
@@ -65,38 +65,24 @@ pub struct Status {
     pub notes: Vec<Note>,
 }
 
-/// Counts something for as long as it is held.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(counter: &Arc<AtomicUsize>) -> Self {
-        counter.fetch_add(1, Ordering::SeqCst);
-        Self(counter.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 #[derive(Debug, Clone)]
 struct Database {
     file: PathBuf,
     http: reqwest::Client,
     notes: Notes,
-    queries: Arc<AtomicUsize>,
     rows_read: Arc<AtomicU64>,
-    streams: Arc<AtomicUsize>,
-    commits: Arc<AtomicUsize>,
+    /// These count what holds a token of theirs.
+    queries: TaskTracker,
+    streams: TaskTracker,
+    commits: TaskTracker,
 }
 
+/// What a query and a commit are given.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
-struct Rows {
+pub(crate) struct Rows {
     /// How many rows.
     #[schemars(range(min = 1))]
-    rows: u32,
+    pub(crate) rows: u32,
 }
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -105,10 +91,12 @@ struct Fetch {
     url: String,
 }
 
+/// What `look` and `status` are given.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
-struct Look {
+pub(crate) struct Look {
     /// The trace whose notes are wanted.
-    trace: String,
+    #[serde(default)]
+    pub(crate) trace: String,
 }
 
 #[tool_router(server_handler)]
@@ -116,9 +104,9 @@ impl Database {
     fn open(file: PathBuf) -> anyhow::Result<Self> {
         Connection::open(&file)?.execute_batch(TABLES)?;
         let http = reqwest::Client::builder().redirect(Policy::none()).pool_max_idle_per_host(0);
-        let (notes, queries, rows_read, streams, commits) = Default::default();
-        let http = http.build()?;
-        Ok(Self { file, http, notes, queries, rows_read, streams, commits })
+        let (http, (notes, rows_read)) = (http.build()?, Default::default());
+        let [queries, streams, commits] = std::array::from_fn(|_| TaskTracker::new());
+        Ok(Self { file, http, notes, rows_read, queries, streams, commits })
     }
 
     /// Reads rows, each of which takes the database some time.
@@ -139,7 +127,7 @@ impl Database {
         let database = Connection::open(&self.file)?;
         let interrupt = database.get_interrupt_handle();
         // The thread owns the count: a query has ended when its thread is back, not earlier.
-        let (at_work, read_by_all) = (Counted::new(&self.queries), self.rows_read.clone());
+        let (at_work, read_by_all) = (self.queries.token(), self.rows_read.clone());
         let mut query = spawn_blocking(move || {
             let _at_work = at_work;
             let mut statement = database.prepare(QUERY)?;
@@ -198,7 +186,7 @@ impl Database {
     }
 
     async fn read(&self, url: &str, caller: &Caller) -> anyhow::Result<String> {
-        let _at_work = Counted::new(&self.streams);
+        let _at_work = self.streams.token();
         let url: Url = url.parse().with_context(|| format!("{url:?} is not a URL"))?;
         // A tool that fetches any URL for anybody is a way into the network behind it.
         ensure!(url.host_str() == Some("127.0.0.1"), "only http://127.0.0.1 is fetched from");
@@ -223,8 +211,8 @@ impl Database {
             return Err("cancelled before the first row".to_owned());
         }
         // From here on the token is not looked at.
-        let (file, at_work) = (self.file.clone(), Counted::new(&self.commits));
-        let written = spawn_blocking(move || {
+        let (file, at_work) = (self.file.clone(), self.commits.token());
+        let written = spawn_blocking(move || -> anyhow::Result<()> {
             let _at_work = at_work;
             let mut database = Connection::open(file)?;
             let transaction = database.transaction()?;
@@ -233,13 +221,11 @@ impl Database {
                     .execute("INSERT INTO published VALUES (?1, ?2)", (&caller.trace, row))?;
                 std::thread::sleep(WRITING);
             }
-            transaction.commit()
+            Ok(transaction.commit()?)
         });
-        match written.await {
-            Ok(Ok(())) => Ok(format!("{rows} rows published")),
-            Ok(Err(error)) => Err(format!("nothing was published: {error}")),
-            Err(error) => Err(format!("nothing was published: {error}")),
-        }
+        let written = written.await.unwrap_or_else(|error| Err(error.into()));
+        written.map_err(|error| format!("nothing was published: {error}"))?;
+        Ok(format!("{rows} rows published"))
     }
 
     /// Says what this process is doing.
@@ -249,20 +235,18 @@ impl Database {
         Parameters(Look { trace }): Parameters<Look>,
     ) -> Result<CallToolResult, String> {
         let file = self.file.clone();
-        let count = spawn_blocking(move || {
+        let count = spawn_blocking(move || -> anyhow::Result<i64> {
             let count = "SELECT count(*) FROM published";
-            Connection::open(file)?.query_row(count, (), |row| row.get(0))
+            Ok(Connection::open(file)?.query_row(count, (), |row| row.get(0))?)
         });
-        let published: i64 = match count.await {
-            Ok(counted) => counted.map_err(|error| format!("cannot count the rows: {error}"))?,
-            Err(error) => return Err(format!("cannot count the rows: {error}")),
-        };
+        let published = count.await.unwrap_or_else(|error| Err(error.into()));
+        let published = published.map_err(|error| format!("cannot count the rows: {error}"))?;
         let status = Status {
             pid: std::process::id(),
-            queries: self.queries.load(Ordering::SeqCst),
+            queries: self.queries.len(),
             rows_read: self.rows_read.load(Ordering::SeqCst),
-            streams: self.streams.load(Ordering::SeqCst),
-            commits: self.commits.load(Ordering::SeqCst),
+            streams: self.streams.len(),
+            commits: self.commits.len(),
             published: published.unsigned_abs(),
             notes: self.notes.of(&trace),
         };
@@ -271,21 +255,8 @@ impl Database {
 }
 
 /// The database process, from its start until its input ends.
-pub fn main(file: Option<OsString>) -> ExitCode {
-    let Some(file) = file else {
-        eprintln!("❌ {ARGUMENT} needs the path of the database");
-        return ExitCode::FAILURE;
-    };
-    match serve(&file) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("❌ the database process: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn serve(file: &OsStr) -> anyhow::Result<()> {
+pub fn main(file: Option<OsString>) -> anyhow::Result<()> {
+    let file = file.with_context(|| format!("{ARGUMENT} needs the path of the database"))?;
     let database = Database::open(file.into()).context("cannot open the database")?;
     let runtime = tokio::runtime::Runtime::new()?;
     let site = Site::new(Door::Stdio, Stop::default());

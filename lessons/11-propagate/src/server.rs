@@ -11,7 +11,7 @@ use rmcp::transport::TokioChildProcess;
 use rmcp::{RoleClient, RoleServer, schemars, tool, tool_router};
 use serde::Deserialize;
 use serde_json::json;
-use shared::calls::{Call, CallList, State};
+use shared::calls::CallList;
 use shared::client::text_of;
 use shared::server::Setup;
 use tempfile::TempDir;
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::{Caller, Notes};
-use crate::database::{ARGUMENT, Status};
+use crate::database::{ARGUMENT, Look, Rows, Status};
 
 /// The server. Clones share its database process.
 #[derive(Debug, Clone)]
@@ -30,15 +30,10 @@ pub struct ReportServer {
     notes: Notes,
     /// Stops the work that `research_carelessly` has forgotten.
     forgotten: CancellationToken,
-    database: Arc<DatabaseProcess>,
-}
-
-#[derive(Debug)]
-struct DatabaseProcess {
     /// This program: the database process is a second one.
     program: PathBuf,
-    folder: TempDir,
-    client: OnceCell<RunningService<RoleClient, ()>>,
+    folder: Arc<TempDir>,
+    database: Arc<OnceCell<RunningService<RoleClient, ()>>>,
 }
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -50,27 +45,13 @@ struct Research {
     url: String,
 }
 
-#[derive(Debug, Deserialize, schemars::JsonSchema)]
-struct Publish {
-    /// How many rows to publish.
-    #[schemars(range(min = 1))]
-    rows: u32,
-}
-
-#[derive(Debug, Deserialize, schemars::JsonSchema)]
-struct Look {
-    /// The trace whose notes are wanted.
-    #[serde(default)]
-    trace: String,
-}
-
 #[tool_router(server_handler)]
 impl ReportServer {
     /// A server whose database process is this program, started with a hidden argument.
     pub fn new(setup: Setup, program: PathBuf) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder for the database")?;
-        let database = Arc::new(DatabaseProcess { program, folder, client: OnceCell::new() });
-        Ok(Self { setup, notes: Notes::default(), forgotten: CancellationToken::new(), database })
+        let (notes, forgotten, database) = Default::default();
+        Ok(Self { setup, notes, forgotten, program, folder: Arc::new(folder), database })
     }
 
     /// Runs a query and fetches a stream, both at once. Can be cancelled at any time.
@@ -85,7 +66,7 @@ impl ReportServer {
         self.notes.note(&caller, "server", "starts");
         let answer = self.branches(args, &caller, || call.step_done()).await;
         self.notes.note(&caller, "server", "stopped");
-        answered(call, answer)
+        call.finish(answer)
     }
 
     /// Two branches under one parent. `None` means: cancelled.
@@ -99,7 +80,7 @@ impl ReportServer {
         // The parent's cancel reaches the branches, and theirs does not reach the parent.
         let branches_stop = caller.stop.child_token();
         // However this function ends, early by `?` or dropped: what still runs is told to stop.
-        let guard = branches_stop.clone().drop_guard();
+        let _guard = branches_stop.clone().drop_guard();
         let mut branches = JoinSet::new();
         for (tool, arguments) in
             [("query", json!({ "rows": args.rows })), ("fetch", json!({ "url": args.url }))]
@@ -108,28 +89,18 @@ impl ReportServer {
             branches
                 .spawn(async move { branch.call(&database, tool, arguments).await.context(tool) });
         }
-        let (mut texts, mut failure, mut guard) = (Vec::new(), None, Some(guard));
-        loop {
-            let ended = tokio::select! {
-                biased;
-                () = caller.stop.cancelled(), if guard.is_some() => {
-                    self.notes.note(caller, "server", "heard");
-                    guard = None;
-                    continue;
-                }
-                ended = branches.join_next() => ended,
-            };
-            match ended.transpose()? {
-                None => break,
-                Some(Ok(Some(result))) => {
+        let (mut texts, mut failure) = (Vec::new(), None);
+        while let Some(ended) = branches.join_next().await {
+            match ended? {
+                Ok(Some(result)) => {
                     step_done();
                     texts.push(text_of(&result));
                 }
-                Some(Ok(None)) => {}
+                Ok(None) => self.notes.note(caller, "server", "heard"),
                 // One failed, so the other is work for nothing. Its end is waited for: the first
                 // failure is the answer, and nothing runs any more when it is given.
-                Some(Err(error)) => {
-                    guard = None;
+                Err(error) => {
+                    branches_stop.cancel();
                     failure.get_or_insert(error);
                 }
             }
@@ -157,7 +128,7 @@ impl ReportServer {
             () = ctx.ct.cancelled() => Ok(None),
             answer = task => answer.unwrap_or_else(|error| Err(error.into())),
         };
-        answered(call, answer)
+        call.finish(answer)
     }
 
     /// Stops what careless calls have left behind.
@@ -171,24 +142,24 @@ impl ReportServer {
     #[tool]
     async fn publish(
         &self,
-        Parameters(args): Parameters<Publish>,
+        Parameters(Rows { rows }): Parameters<Rows>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<String, String> {
         let call = self.setup.calls.start("publish", 1, &ctx);
         let database = self.database().await.map_err(|error| format!("{error:#}"))?;
         if ctx.ct.is_cancelled() {
-            return answered(call, Ok(None));
+            return call.finish(Ok(None));
         }
         // The shield: from here on the caller's cancel goes no further. rmcp never aborts a
         // handler, so it can wait here. Where handlers are dropped (axum drops them with the
         // connection) the commit needs a task of its own. And the process that stops must wait.
         let _stop_waits = self.setup.stop.running();
         let shielded = Caller::of(&ctx).with(CancellationToken::new());
-        let answer = shielded.call(database, "commit", json!({ "rows": args.rows })).await;
+        let answer = shielded.call(database, "commit", json!({ "rows": rows })).await;
         if answer.is_ok() {
             call.step_done();
         }
-        answered(call, answer.map(|result| result.map(|result| text_of(&result))))
+        call.finish(answer.map(|result| result.map(|result| text_of(&result))))
     }
 
     /// Says what the database process is doing, and what both hops noted under a trace.
@@ -214,29 +185,13 @@ impl ReportServer {
 
     /// The database process, started when it is first needed.
     async fn database(&self) -> anyhow::Result<&RunningService<RoleClient, ()>> {
-        let DatabaseProcess { program, folder, client } = &*self.database;
         let start = async || {
-            let mut command = Command::new(program);
-            command.arg(ARGUMENT).arg(folder.path().join("sales.db"));
+            let mut command = Command::new(&self.program);
+            command.arg(ARGUMENT).arg(self.folder.path().join("sales.db"));
             // Ctrl-C is for our server. The database process ends when its input does.
             command.process_group(0);
             anyhow::Ok(().serve(TokioChildProcess::new(command)?).await?)
         };
-        client.get_or_try_init(start).await.context("cannot start the database process")
-    }
-}
-
-/// Writes down how the call ended.
-fn answered(call: Call, answer: anyhow::Result<Option<String>>) -> Result<String, String> {
-    match answer {
-        Ok(Some(text)) => {
-            call.end(State::Finished);
-            Ok(text)
-        }
-        Ok(None) => {
-            call.end(State::Cancelled);
-            Err("cancelled".to_owned())
-        }
-        Err(error) => Err(format!("{error:#}")),
+        self.database.get_or_try_init(start).await.context("cannot start the database process")
     }
 }

@@ -1,7 +1,5 @@
 //! Somebody else's service: plain HTTP, slow, and it knows how many streams it has open.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,6 +11,8 @@ use futures::stream::unfold;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::caller::{Caller, Notes};
 
@@ -22,7 +22,7 @@ pub struct Service {
     pub url: String,
     /// What it noted.
     pub notes: Notes,
-    open: Arc<AtomicUsize>,
+    open: TaskTracker,
     _end: DropGuard,
 }
 
@@ -30,7 +30,7 @@ pub struct Service {
 struct Shared {
     line_every: Duration,
     notes: Notes,
-    open: Arc<AtomicUsize>,
+    open: TaskTracker,
 }
 
 impl Service {
@@ -38,7 +38,7 @@ impl Service {
     pub async fn start(line_every: Duration) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let shared = Shared { line_every, notes: Notes::default(), open: Arc::default() };
+        let shared = Shared { line_every, notes: Notes::default(), open: TaskTracker::new() };
         let (notes, open) = (shared.notes.clone(), shared.open.clone());
         let app = Router::new().route("/lines/{count}", get(lines)).with_state(shared);
         let end = CancellationToken::new();
@@ -54,18 +54,21 @@ impl Service {
 
     /// How many streams are open.
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::SeqCst)
+        self.open.len()
     }
 }
 
 /// An open stream. The response's body owns it, so it is dropped with the body: at its end, or
 /// when the client's connection is closed.
-struct Stream(Shared, Caller);
+struct Stream {
+    notes: Notes,
+    caller: Caller,
+    _open: TaskTrackerToken,
+}
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::SeqCst);
-        self.0.notes.note(&self.1, "service", "stopped");
+        self.notes.note(&self.caller, "service", "stopped");
     }
 }
 
@@ -73,10 +76,9 @@ async fn lines(State(shared): State<Shared>, Path(count): Path<u32>, request: Re
     // The same trace context, here in the header that it has in plain HTTP.
     let header = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     let caller = Caller::from_parent(header, CancellationToken::new());
-    let line_every = shared.line_every;
-    shared.open.fetch_add(1, Ordering::SeqCst);
-    shared.notes.note(&caller, "service", "starts");
-    let stream = Stream(shared, caller);
+    let Shared { line_every, notes, open } = shared;
+    notes.note(&caller, "service", "starts");
+    let stream = Stream { notes, caller, _open: open.token() };
     let lines = unfold((stream, count), move |(stream, left)| async move {
         let left = left.checked_sub(1)?;
         sleep(line_every).await;

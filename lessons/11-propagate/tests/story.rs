@@ -9,13 +9,12 @@ use std::time::Duration;
 use course::lesson::Protocol;
 use course::stage::Stage;
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use hosting::between::Between;
 use hosting::layer::{Layer, Server};
 use propagate::chain::Chain;
 use propagate::database::ARGUMENT;
 use propagate::server::ReportServer;
-use propagate::service::Service;
 use rmcp::model::{CallToolRequestParams, CallToolResponse};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -56,25 +55,25 @@ fn processes() -> HashMap<u32, String> {
     ours.map(|(pid, command)| (pid.parse().unwrap(), command.to_owned())).collect()
 }
 
+/// One cancel at the top, fifty times: the story's second part counts the queries and the streams.
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_cancels_leave_one_database_process_and_the_end_leaves_none() {
     for protocol in BOTH {
         let server = hosted(server()).await;
-        let stage = stage(&server, protocol);
-        propagate::story(&stage).await.unwrap();
+        let chain = Chain::of(&stage(&server, protocol)).await.unwrap();
+        propagate::fifty(&chain).await.unwrap();
 
-        let service = Service::start(TICK).await.unwrap();
-        let chain = Chain { client: stage.connect().await.unwrap(), service };
-        let pid = chain.look("").await.unwrap().pid;
+        let left = chain.look("").await.unwrap();
+        assert_eq!((left.queries, left.streams, chain.service.open()), (0, 0, 0));
         let table = processes();
-        let ours = table.get(&pid).expect("the database process is in the table");
+        let ours = table.get(&left.pid).expect("the database process is in the table");
         assert_eq!(table.values().filter(|command| *command == ours).count(), 1, "{table:?}");
 
         chain.client.close().await.unwrap();
         server.stop.now();
         server.hosting.await.unwrap().unwrap();
         in_time("the end of the database process", async {
-            while processes().contains_key(&pid) {
+            while processes().contains_key(&left.pid) {
                 sleep(Duration::from_millis(10)).await;
             }
         })
@@ -82,17 +81,39 @@ async fn fifty_cancels_leave_one_database_process_and_the_end_leaves_none() {
     }
 }
 
-/// How the story ends against this server.
-async fn ending(server: Server, protocol: Protocol) -> String {
-    let server = hosted(server).await;
-    format!("{:#}", propagate::story(&stage(&server, protocol)).await.unwrap_err())
+/// This part of the story ends with that sentence against this server. Both revisions are played
+/// at once: some of the endings are that nothing comes for ten seconds.
+macro_rules! notices {
+    ($($test:ident: $part:ident, $server:expr, $sentence:literal;)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                let ending = async |protocol| {
+                    let server = hosted($server).await;
+                    let chain = Chain::of(&stage(&server, protocol)).await.unwrap();
+                    format!("{:#}", propagate::$part(&chain).await.unwrap_err())
+                };
+                for ending in join_all(BOTH.map(ending)).await {
+                    assert!(ending.contains($sentence), "not {:?}, but: {ending}", $sentence);
+                }
+            }
+        )+
+    };
 }
 
-async fn notices(server: impl Fn() -> Server, sentence: &str) {
-    for protocol in BOTH {
-        let ending = ending(server(), protocol).await;
-        assert!(ending.contains(sentence), "{protocol}: not {sentence:?}, but: {ending}");
-    }
+notices! {
+    a_hop_that_does_not_pass_the_cancel_on:
+        one_cancel, Wrong::Deaf.tools(server()), "the cancel did not reach the bottom";
+    a_lost_trace:
+        one_cancel, server().with(Flaw::Traceless), "each hop notes its stop under trace";
+    a_sibling_that_runs_on:
+        siblings, server().with(Flaw::Unrelated), "its sibling ran on";
+    that_nothing_was_forgotten:
+        forgotten, server().with(Flaw::Careful), "research_carelessly passed the cancel on";
+    a_commit_that_is_cut:
+        shielded, server().with(Flaw::Cut), "the commit was cut in the middle: 5 of 10 rows";
+    a_commit_that_is_denied:
+        shielded, server().with(Flaw::Liar), "the rows are published, but the list";
 }
 
 /// A server that is wrong in one way.
@@ -191,34 +212,4 @@ async fn until_queries(server: &Server, ctx: &RequestContext<RoleServer>, count:
         }
         sleep(Duration::from_millis(5)).await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn notices_a_hop_that_does_not_pass_the_cancel_on() {
-    notices(|| Wrong::Deaf.tools(server()), "the cancel did not reach the bottom").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn notices_a_lost_trace() {
-    notices(|| server().with(Flaw::Traceless), "noted no stop under trace").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn notices_a_sibling_that_runs_on() {
-    notices(|| server().with(Flaw::Unrelated), "its sibling ran on").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn notices_that_nothing_was_forgotten() {
-    notices(|| server().with(Flaw::Careful), "research_carelessly passed the cancel on").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn notices_a_commit_that_is_cut() {
-    notices(|| server().with(Flaw::Cut), "the commit was cut in the middle: 5 of 10 rows").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn notices_a_commit_that_is_denied() {
-    notices(|| server().with(Flaw::Liar), "the rows are published, but the list").await;
 }
