@@ -10,6 +10,7 @@ mod lane;
 mod practice;
 mod report;
 mod scenes;
+mod survey;
 mod target;
 mod tree;
 mod wire;
@@ -49,6 +50,8 @@ enum Sub {
     Client(client::ClientArgs),
     /// Serve a practice server, healthy or wrong in one way.
     Practice(practice::PracticeArgs),
+    /// Try the clients, servers and bridges that people use: who really stops?
+    Survey(survey::SurveyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -114,6 +117,7 @@ async fn main() -> ExitCode {
     let ended = match cli.command {
         Some(Sub::Client(args)) => client::watch(args).await,
         Some(Sub::Practice(args)) => practice::serve(args).await.map(|()| ExitCode::SUCCESS),
+        Some(Sub::Survey(args)) => survey::survey(args).await,
         None => check_server(cli.check).await,
     };
     ended.unwrap_or_else(|error| {

@@ -1,0 +1,91 @@
+//! A process with all that it starts: one group, which ends with this value.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::timeout;
+
+#[derive(Debug)]
+pub struct Group {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: UnboundedReceiver<String>,
+    /// Lines that were read over: they tell what went wrong.
+    heard: Vec<String>,
+}
+
+impl Group {
+    pub fn start(mut command: Command) -> anyhow::Result<Self> {
+        let shown = format!("{:?}", command.as_std());
+        let mut child = command
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{shown} cannot be started"))?;
+        let input = child.stdin.take();
+        let (say, lines) = mpsc::unbounded_channel();
+        let (stdout, stderr) = child.stdout.take().zip(child.stderr.take()).context("no pipes")?;
+        let errors = say.clone();
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stdout).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let _ = say.send(line);
+            }
+        });
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let _ = errors.send(format!("stderr: {line}"));
+            }
+        });
+        Ok(Self { child, input, lines, heard: Vec::new() })
+    }
+
+    /// Waits for a line in which `look` finds something. All others are read over.
+    pub async fn line<T>(
+        &mut self,
+        patience: Duration,
+        mut look: impl FnMut(&str) -> Option<T>,
+    ) -> anyhow::Result<T> {
+        let found = timeout(patience, async {
+            while let Some(line) = self.lines.recv().await {
+                if let Some(found) = look(&line) {
+                    return Some(found);
+                }
+                self.heard.push(line);
+            }
+            None
+        });
+        match found.await {
+            Ok(Some(found)) => Ok(found),
+            ended => {
+                let what = if ended.is_ok() { "it ended" } else { "it said nothing" };
+                let from = self.heard.len().saturating_sub(3);
+                bail!("{what}. Its last lines: {}", self.heard[from..].join(" / "))
+            }
+        }
+    }
+
+    pub async fn press_enter(&mut self) {
+        if let Some(input) = &mut self.input {
+            let _ = input.write_all(b"\n").await;
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // The group lives as long as one of its processes does, and its number with it.
+        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        }
+    }
+}
