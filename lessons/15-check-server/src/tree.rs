@@ -108,6 +108,15 @@ pub fn lives(process: Process) -> bool {
     stat(process.0).is_some_and(|now| now.process == process && !now.zombie)
 }
 
+/// The processes whose environment contains this text.
+pub fn with_environment(text: &str) -> Vec<Process> {
+    let has = |pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.windows(text.len()).any(|part| part == text.as_bytes())
+    };
+    pids().filter(has).filter_map(stat).map(|stat| stat.process).collect()
+}
+
 fn pids() -> impl Iterator<Item = u32> {
     let names = fs::read_dir("/proc").into_iter().flatten().flatten();
     names.filter_map(|entry| entry.file_name().to_str()?.parse().ok())

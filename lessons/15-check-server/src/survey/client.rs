@@ -1,6 +1,5 @@
 //! A client is judged by the server that it calls: `basic-cancel serve`, which has `list_calls`.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -10,7 +9,6 @@ use tokio::time::{Instant, sleep};
 
 use super::group::Group;
 use super::legacy;
-use super::manifest::{Client, FOLDER, Manifest, home};
 use crate::wire::{Place, Revision, Wire};
 
 const TICK: &str = "250ms";
@@ -21,6 +19,8 @@ const SLACK: u64 = 4;
 /// No wait is longer. On a busy machine an interpreter takes its time to start.
 const LONG: Duration = Duration::from_secs(90);
 
+/// The time between two looks at the list.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long a word to the caller may take once the call has ended.
 const LAST_WORD: Duration = Duration::from_secs(10);
 
@@ -52,32 +52,15 @@ pub struct Seen {
     pub reason: Option<String>,
 }
 
-/// Runs the program once.
-pub async fn judge(
-    manifest: &Manifest,
-    client: &Client,
-    revision: Revision,
-    way: Way,
-) -> anyhow::Result<Seen> {
-    let interpreter = manifest.interpreter(&client.environment).context("not installed")?;
-    let mut command = Command::new(interpreter);
-    command.arg(program(client)?);
-    judge_command(command, revision, way).await
-}
-
-/// Runs a client that takes a URL, and seconds if its timeout is wanted.
-pub async fn judge_command(
-    mut command: Command,
-    revision: Revision,
-    way: Way,
-) -> anyhow::Result<Seen> {
+/// Runs a client once. It takes a URL, and seconds if its timeout is wanted.
+pub async fn judge(mut command: Command, revision: Revision, way: Way) -> anyhow::Result<Seen> {
     let mut serve = Command::new(super::basic_cancel()?);
     serve.args(["serve", "--addr", "127.0.0.1:0", "--tick", TICK]);
     let mut server = Group::start(serve)?;
     let url = |line: &str| {
         line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
     };
-    let url = server.line(LONG, url).await?;
+    let url = server.line(LONG, url).await?.context("the server does not start")?;
     let (asks, _) = Wire::open(&Place::Url(url.clone()), Revision::Stateless).await?;
 
     let proxy = match revision {
@@ -108,11 +91,11 @@ pub async fn judge_command(
         {
             break call;
         }
-        if let Ok(told) = user.line(Duration::from_millis(20), told).await {
+        if let Some(told) = user.line(LOOK, told).await.context("it never called the tool")? {
             bail!("it never called the tool, and says {told}");
         }
         if Instant::now() > until {
-            user.line(Duration::ZERO, |_| None::<()>).await.context("it never calls the tool")?;
+            bail!("it never calls the tool. {}", user.last_words());
         }
     };
     let modern = begun["session"].is_null();
@@ -134,12 +117,12 @@ pub async fn judge_command(
             }
         }
         if word.is_none() {
-            if let Ok(told) = user.line(Duration::from_millis(50), told).await {
+            if let Some(told) = user.line(LOOK, told).await? {
                 when_told = call(&asks).await?;
                 word = Some(told);
             }
         } else {
-            sleep(Duration::from_millis(50)).await;
+            sleep(LOOK).await;
         }
         if Instant::now() > until {
             bail!("the call does not end");
@@ -158,22 +141,6 @@ pub async fn judge_command(
         told: word.unwrap_or_default(),
         reason: end["reason"].as_str().map(str::to_owned),
     })
-}
-
-/// The program, next to the packages that it imports.
-fn program(client: &Client) -> anyhow::Result<std::path::PathBuf> {
-    let source = Path::new(FOLDER).join("clients");
-    if Path::new(&client.program).extension().is_none_or(|end| end != "mjs") {
-        return Ok(source.join(&client.program));
-    }
-    let folder = home().join(&client.environment);
-    for file in ["enter.mjs", &client.program] {
-        // Another run may read it just now: it is replaced in one piece.
-        let part = folder.join(format!("{file}.{}", uuid::Uuid::new_v4()));
-        std::fs::copy(source.join(file), &part)?;
-        std::fs::rename(part, folder.join(file))?;
-    }
-    Ok(folder.join(&client.program))
 }
 
 /// The newest call of the tool, as the server lists it.

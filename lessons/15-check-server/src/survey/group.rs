@@ -49,12 +49,13 @@ impl Group {
         Ok(Self { child, input, lines, heard: Vec::new() })
     }
 
-    /// Waits for a line in which `look` finds something. All others are read over.
+    /// Waits for a line in which `look` finds something. All others are read over. None if none
+    /// came; an error if the process has ended.
     pub async fn line<T>(
         &mut self,
         patience: Duration,
         mut look: impl FnMut(&str) -> Option<T>,
-    ) -> anyhow::Result<T> {
+    ) -> anyhow::Result<Option<T>> {
         let found = timeout(patience, async {
             while let Some(line) = self.lines.recv().await {
                 if let Some(found) = look(&line) {
@@ -65,13 +66,15 @@ impl Group {
             None
         });
         match found.await {
-            Ok(Some(found)) => Ok(found),
-            ended => {
-                let what = if ended.is_ok() { "it ended" } else { "it said nothing" };
-                let from = self.heard.len().saturating_sub(3);
-                bail!("{what}. Its last lines: {}", self.heard[from..].join(" / "))
-            }
+            Ok(Some(found)) => Ok(Some(found)),
+            Ok(None) => bail!("it ended. {}", self.last_words()),
+            Err(_) => Ok(None),
         }
+    }
+
+    pub fn last_words(&self) -> String {
+        let from = self.heard.len().saturating_sub(6);
+        format!("Its last lines: {}", self.heard[from..].join(" / "))
     }
 
     pub async fn press_enter(&mut self) {

@@ -10,17 +10,27 @@ use tokio::process::Command;
 /// Newer than what most distributions have: some packages need it.
 const NODE: &str = "node@22.23.3";
 
-/// The survey's own folder, with the programs.
-pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/survey");
+/// The survey's own manifest, beside its programs.
+pub const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/survey/manifest.json");
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
+    #[serde(default)]
     pub environments: BTreeMap<String, Environment>,
+    #[serde(default)]
     pub clients: Vec<Client>,
+    #[serde(default)]
+    pub servers: Vec<Server>,
+    /// What is not tried, and why.
+    #[serde(default)]
+    pub left_out: BTreeMap<String, String>,
+    /// Where the file and the programs are.
+    #[serde(skip)]
+    folder: PathBuf,
 }
 
-/// Packages that are installed together: a venv, or an npm folder.
+/// Packages that are installed together: a venv, an npm folder, or this workspace.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
@@ -28,6 +38,9 @@ pub struct Environment {
     pub pip: Vec<String>,
     #[serde(default)]
     pub npm: Vec<String>,
+    /// What Cargo.lock names; programs are examples of this crate.
+    #[serde(default)]
+    pub cargo: Vec<String>,
 }
 
 /// A program that calls a tool and stops it in its framework's way.
@@ -35,10 +48,13 @@ pub struct Environment {
 #[serde(deny_unknown_fields)]
 pub struct Client {
     pub name: String,
-    /// The package that is judged. Its version is the environment's.
+    /// The package that is judged. Its version is the one that the environment pins.
     pub package: String,
-    pub environment: String,
-    /// A file in `survey/clients`.
+    /// The MCP SDK below, if the environment pins that too.
+    pub sdk: Option<String>,
+    /// Without one, a program runs with the `python3` of this machine.
+    pub environment: Option<String>,
+    /// A file in the folder `clients`, or the name of an example.
     pub program: String,
     /// It speaks 2026-07-28 too, and chooses it by itself.
     #[serde(default)]
@@ -48,27 +64,119 @@ pub struct Client {
     pub timeout: bool,
 }
 
+/// A server on stdio, and the slow tool of it that is cancelled.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub name: String,
+    pub package: String,
+    pub sdk: Option<String>,
+    pub environment: Option<String>,
+    /// A minimal server of ours: a file in the folder `servers`, or the name of an example.
+    pub program: Option<String>,
+    /// A released one: its command, beginning with a program of the environment.
+    #[serde(default)]
+    pub run: Vec<String>,
+    pub tools: Vec<ToolCall>,
+    /// A shell command that is run before, in the folder of the run.
+    pub prepare: Option<String>,
+    /// Programs of this machine that it needs.
+    #[serde(default)]
+    pub needs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolCall {
+    pub tool: String,
+    /// What it does, in the table.
+    pub does: String,
+    #[serde(default)]
+    pub arguments: serde_json::Value,
+    #[serde(default)]
+    pub witness: Witness,
+}
+
+/// Where the work can be seen from outside, step by step.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Witness {
+    /// It appends lines to the file that `$STEPS` names.
+    #[default]
+    Steps,
+    /// It reads our slow page, which counts its lines.
+    Page,
+    /// It reports progress.
+    Progress,
+    /// Its processes are at work.
+    Busy,
+    /// This shell command prints a number, and it is not 0.
+    Ask(String),
+}
+
 const fn yes() -> bool {
     true
 }
 
 impl Manifest {
-    pub fn read() -> anyhow::Result<Self> {
-        let path = Path::new(FOLDER).join("manifest.json");
-        let text = std::fs::read_to_string(&path)
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
             .with_context(|| format!("{} cannot be read", path.display()))?;
-        let manifest: Self = serde_json::from_str(&text)
+        let mut manifest: Self = serde_json::from_str(&text)
             .with_context(|| format!("{} is no manifest", path.display()))?;
+        path.parent().unwrap_or(Path::new(".")).clone_into(&mut manifest.folder);
         for client in &manifest.clients {
-            manifest.version(&client.environment, &client.package)?;
+            manifest.title(
+                client.environment.as_deref(),
+                &client.package,
+                client.sdk.as_deref(),
+            )?;
+        }
+        for server in &manifest.servers {
+            manifest.title(
+                server.environment.as_deref(),
+                &server.package,
+                server.sdk.as_deref(),
+            )?;
         }
         Ok(manifest)
     }
 
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let servers = self.servers.iter().map(|server| server.name.as_str());
+        self.clients.iter().map(|client| client.name.as_str()).chain(servers)
+    }
+
+    /// What is judged, with its version, and what it stands on.
+    pub fn title(
+        &self,
+        environment: Option<&str>,
+        package: &str,
+        sdk: Option<&str>,
+    ) -> anyhow::Result<String> {
+        let Some(name) = environment else { return Ok(package.to_owned()) };
+        let environment = self.environment(name)?;
+        let version = |package: &str| {
+            let pin = environment.pins().find_map(|pin| {
+                let pin = pin.replace("==", "@");
+                let (name, version) = pin.rsplit_once('@')?;
+                (name.split('[').next() == Some(package)).then(|| version.to_owned())
+            });
+            pin.with_context(|| format!("`{name}` pins no `{package}`"))
+        };
+        let title = format!("{package} {}", version(package)?);
+        Ok(match sdk {
+            Some(sdk) => format!("{title} on {sdk} {}", version(sdk)?),
+            None => title,
+        })
+    }
+
     /// The environments that these entries need; all of them if none is named.
     pub fn environments_of(&self, names: &[String]) -> Vec<&str> {
-        let needs = self.clients.iter().filter(|one| names.contains(&one.name));
-        let mut needed: Vec<_> = needs.map(|one| one.environment.as_str()).collect();
+        let clients = self.clients.iter().map(|one| (&one.name, &one.environment));
+        let servers = self.servers.iter().map(|one| (&one.name, &one.environment));
+        let needs = clients.chain(servers).filter(|(name, _)| names.contains(name));
+        let mut needed: Vec<_> = needs.filter_map(|(_, needed)| needed.as_deref()).collect();
         if names.is_empty() {
             needed = self.environments.keys().map(String::as_str).collect();
         }
@@ -81,56 +189,101 @@ impl Manifest {
         self.environments.get(name).with_context(|| format!("there is no environment `{name}`"))
     }
 
-    /// The version of this package that the environment pins.
-    pub fn version(&self, environment: &str, package: &str) -> anyhow::Result<&str> {
-        let Environment { pip, npm } = self.environment(environment)?;
-        let python = pip.iter().filter_map(|pin| pin.split_once("=="));
-        let python =
-            python.map(|(name, version)| (name.split('[').next().unwrap_or(name), version));
-        let mut pins = python.chain(npm.iter().filter_map(|pin| pin.rsplit_once('@')));
-        let pin = pins.find(|(name, _)| *name == package);
-        Ok(pin.with_context(|| format!("`{environment}` pins no `{package}`"))?.1)
+    pub fn installed(&self, environment: Option<&str>) -> bool {
+        let Some(name) = environment else { return true };
+        let Some(environment) = self.environments.get(name) else { return false };
+        // Written last: a half install is none.
+        let complete = std::fs::read_to_string(home().join(name).join("installed"));
+        complete.is_ok_and(|pins| pins == environment.text())
     }
 
-    /// What runs this program, if it is installed.
-    pub fn interpreter(&self, environment: &str) -> Option<PathBuf> {
-        let folder = home().join(environment);
-        // Written last: a half install is none.
-        let complete = std::fs::read_to_string(folder.join("installed")).ok()?;
-        let now = self.environments.get(environment)?;
-        (complete == now.pins()).then(|| {
-            if now.npm.is_empty() {
-                folder.join("bin/python")
-            } else {
-                home().join("node/node_modules/.bin/node")
-            }
-        })
+    /// A program of the manifest's folder, run with what is installed for it.
+    pub fn command(&self, environment: Option<&str>, program: &str) -> anyhow::Result<Command> {
+        let file = self.folder.join(program);
+        let Some(name) = environment else {
+            let mut command = Command::new("python3");
+            command.arg(file);
+            return Ok(command);
+        };
+        let (environment, folder) = (self.environment(name)?, home().join(name));
+        if !environment.cargo.is_empty() {
+            let examples = std::env::current_exe()?.with_file_name("examples");
+            return Ok(Command::new(
+                examples.join(Path::new(program).file_name().unwrap_or_default()),
+            ));
+        }
+        if environment.npm.is_empty() {
+            let mut command = Command::new(folder.join("bin/python"));
+            command.arg(file);
+            return Ok(command);
+        }
+        // A module looks for packages in the folders above its own.
+        let beside = file.parent().context("a program is a file")?;
+        for file in std::fs::read_dir(beside)?.flatten() {
+            // Another run may read it just now: it is replaced in one piece.
+            let part = folder.join(uuid::Uuid::new_v4().to_string());
+            std::fs::copy(file.path(), &part)?;
+            std::fs::rename(part, folder.join(file.file_name()))?;
+        }
+        let mut command = Command::new(home().join("node/node_modules/.bin/node"));
+        command.arg(folder.join(file.file_name().context("a program is a file")?));
+        Ok(command)
+    }
+
+    /// The command of a server.
+    pub fn server(&self, server: &Server) -> anyhow::Result<Vec<String>> {
+        if let Some(program) = &server.program {
+            let command =
+                self.command(server.environment.as_deref(), &format!("servers/{program}"))?;
+            let command = command.as_std();
+            let words = std::iter::once(command.get_program()).chain(command.get_args());
+            return Ok(words.map(|word| word.to_string_lossy().into_owned()).collect());
+        }
+        let folder = home().join(server.environment.as_deref().unwrap_or_default());
+        let (program, arguments) = server.run.split_first().context("no program and no `run`")?;
+        let path = folder.join(program);
+        let mut words = vec![path.to_string_lossy().into_owned()];
+        if path.starts_with(folder.join("node_modules")) {
+            words.insert(0, home().join("node/node_modules/.bin/node").display().to_string());
+        }
+        words.extend_from_slice(arguments);
+        Ok(words)
     }
 
     /// Installs an environment under `target/survey`, anew if its pins have changed.
     pub async fn install(&self, name: &str) -> anyhow::Result<()> {
-        if self.interpreter(name).is_some() {
+        if self.installed(Some(name)) {
             return Ok(());
         }
         let (environment, folder) = (self.environment(name)?, home().join(name));
         std::fs::create_dir_all(&folder)?;
-        if environment.npm.is_empty() {
+        if !environment.pip.is_empty() {
             run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).await?;
             let quiet = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
             let mut pip = Command::new(folder.join("bin/python"));
             run(pip.args(quiet).args(&environment.pip)).await?;
-        } else {
+        }
+        if !environment.npm.is_empty() {
             // Node itself comes with a script. Nobody else's runs.
             run(npm(&home().join("node")).arg(NODE)).await?;
-            run(npm(&folder).arg("--ignore-scripts").args(&environment.npm)).await?;
+            let few = ["--ignore-scripts", "--omit=optional"];
+            run(npm(&folder).args(few).args(&environment.npm)).await?;
         }
-        Ok(std::fs::write(folder.join("installed"), environment.pins())?)
+        if !environment.cargo.is_empty() {
+            let build = ["build", "--quiet", "--package", "check-server", "--examples"];
+            run(Command::new("cargo").args(build).current_dir(home().join("../.."))).await?;
+        }
+        Ok(std::fs::write(folder.join("installed"), environment.text())?)
     }
 }
 
 impl Environment {
-    fn pins(&self) -> String {
-        [&self.pip[..], &self.npm].concat().join("\n")
+    fn pins(&self) -> impl Iterator<Item = &str> {
+        self.pip.iter().chain(&self.npm).chain(&self.cargo).map(String::as_str)
+    }
+
+    fn text(&self) -> String {
+        self.pins().collect::<Vec<_>>().join("\n")
     }
 }
 

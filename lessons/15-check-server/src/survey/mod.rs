@@ -6,8 +6,10 @@ mod client;
 mod group;
 mod legacy;
 mod manifest;
+mod page;
+mod report;
+mod server;
 
-use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,10 +25,12 @@ use tokio::time::timeout;
 
 use crate::wire::Revision;
 use client::Way;
-use manifest::{Client, Manifest};
+use manifest::{Client, Manifest, Server};
 
-/// Entries that are tried at the same time.
-const SIDE_BY_SIDE: usize = 2;
+/// Clients that are tried at the same time, each in all its ways.
+const CLIENTS: usize = 2;
+/// Tools that are tried at the same time. Most of a run is waiting.
+const SERVERS: usize = 4;
 /// No run is longer.
 const DEADLINE: Duration = Duration::from_secs(180);
 
@@ -42,6 +46,12 @@ pub struct SurveyArgs {
     /// Print what was seen as JSON
     #[arg(long)]
     json: bool,
+    /// Print what was seen as the tables of docs/src/who-stops.md
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// A manifest of your own
+    #[arg(long, value_name = "FILE", default_value = manifest::OWN, hide_default_value = true, global = true)]
+    manifest: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,7 +61,7 @@ enum Sub {
 }
 
 pub async fn survey(args: SurveyArgs) -> anyhow::Result<ExitCode> {
-    let manifest = Manifest::read()?;
+    let manifest = Manifest::read(&args.manifest)?;
     if let Some(Sub::Install { names }) = args.command {
         check_names(&manifest, &names)?;
         for environment in manifest.environments_of(&names) {
@@ -61,26 +71,38 @@ pub async fn survey(args: SurveyArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     check_names(&manifest, &args.only)?;
-    let wanted = |name: &String| args.only.is_empty() || args.only.contains(name);
-    let clients = manifest.clients.iter().filter(|client| wanted(&client.name)).cloned();
-    let (ready, missing): (Vec<_>, Vec<_>) =
-        clients.partition(|client| manifest.interpreter(&client.environment).is_some());
+    let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|one| one == name);
+    let mut missing = Vec::new();
+    let mut ready = |name: &str, environment: Option<&str>, needs: &[PathBuf]| {
+        let ready = manifest.installed(environment) && needs.iter().all(|program| program.exists());
+        if wanted(name) && !ready {
+            missing.push(name.to_owned());
+        }
+        wanted(name) && ready
+    };
+    let mut clients = manifest.clients.clone();
+    clients.retain(|one| ready(&one.name, one.environment.as_deref(), &[]));
+    let mut servers = manifest.servers.clone();
+    servers.retain(|one| ready(&one.name, one.environment.as_deref(), &one.needs));
 
-    let rows = try_clients(&Arc::new(manifest), ready).await?;
+    let manifest = Arc::new(manifest);
+    let clients = try_clients(&manifest, clients).await?;
+    let servers = try_servers(&manifest, servers).await?;
     if args.json {
-        let missing: Vec<_> = missing.iter().map(|client| &client.name).collect();
-        println!("{}", json!({ "schema": 1, "clients": rows, "not_installed": missing }));
-        return Ok(ExitCode::SUCCESS);
-    }
-    print!("{}", table(&rows));
-    for client in &missing {
-        println!("➖ {}: not installed; mcp-cancel-check survey install {0}", client.name);
+        let seen = json!({ "schema": 1, "clients": clients, "servers": servers,
+            "not_installed": missing, "left_out": manifest.left_out });
+        println!("{seen}");
+    } else if args.markdown {
+        print!("{}\n{}", report::markdown(&clients), report::markdown_of_servers(&servers));
+    } else {
+        print!("{}{}", report::table(&clients), report::table_of_servers(&servers));
+        println!("\n{}", report::not_tried(&missing, &manifest.left_out));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn check_names(manifest: &Manifest, names: &[String]) -> anyhow::Result<()> {
-    let known: Vec<_> = manifest.clients.iter().map(|client| client.name.as_str()).collect();
+    let known: Vec<_> = manifest.names().collect();
     for name in names {
         if !known.contains(&name.as_str()) {
             bail!("there is no entry `{name}`; there are: {}", known.join(", "));
@@ -95,16 +117,61 @@ async fn try_clients(manifest: &Arc<Manifest>, clients: Vec<Client>) -> anyhow::
         // Built once, before many ask for it.
         basic_cancel()?;
     }
-    let places = Arc::new(Semaphore::new(SIDE_BY_SIDE));
-    let (mut running, all) = (JoinSet::new(), clients.len());
-    for (number, client) in clients.into_iter().enumerate() {
-        let (manifest, places) = (manifest.clone(), places.clone());
+    let runs = clients.into_iter().map(|client| {
+        let manifest = manifest.clone();
+        async move { try_client(&manifest, &client).await }
+    });
+    side_by_side(CLIENTS, runs).await
+}
+
+/// Tries all servers, a few at a time.
+async fn try_servers(manifest: &Arc<Manifest>, servers: Vec<Server>) -> anyhow::Result<Vec<Value>> {
+    let mut runs = Vec::new();
+    for server in servers {
+        let environment = server.environment.as_deref();
+        let title = manifest.title(environment, &server.package, server.sdk.as_deref())?;
+        let command = manifest.server(&server)?;
+        for call in server.tools {
+            let job = server::Job {
+                command: command.clone(),
+                tool: call.tool,
+                arguments: call.arguments,
+                witness: call.witness,
+                prepare: server.prepare.clone(),
+            };
+            let (name, title, does) = (server.name.clone(), title.clone(), call.does);
+            runs.push(async move {
+                let seen = timeout(DEADLINE, server::judge(&job)).await;
+                let seen = seen.unwrap_or_else(|_| bail!("it takes longer than {DEADLINE:?}"));
+                let (tool, does) = (job.tool, does);
+                match seen {
+                    Ok(seen) => json!({ "name": name, "title": title, "tool": tool, "does": does,
+                        "verdict": seen.verdict, "steps": seen.steps, "told": seen.told,
+                        "blocked": seen.blocked, "at_the_end": seen.at_the_end }),
+                    Err(error) => json!({ "name": name, "title": title, "tool": tool,
+                        "does": does, "verdict": "not judged", "why": format!("{error:#}") }),
+                }
+            });
+        }
+    }
+    side_by_side(SERVERS, runs.into_iter()).await
+}
+
+/// Runs so many at a time, and returns what they found in their order.
+async fn side_by_side(
+    places: usize,
+    runs: impl Iterator<Item = impl Future<Output = Value> + Send + 'static>,
+) -> anyhow::Result<Vec<Value>> {
+    let places = Arc::new(Semaphore::new(places));
+    let mut running = JoinSet::new();
+    for (number, run) in runs.enumerate() {
+        let places = places.clone();
         running.spawn(async move {
             let _place = places.acquire_owned().await;
-            (number, try_client(&manifest, &client).await)
+            (number, run.await)
         });
     }
-    let mut rows = Vec::new();
+    let (mut rows, all) = (Vec::new(), running.len());
     while let Some(ended) = running.join_next().await {
         rows.push(ended?);
         progress(&format!("{} of {all}", rows.len()));
@@ -125,8 +192,13 @@ async fn try_client(manifest: &Arc<Manifest>, client: &Client) -> Value {
     for (revision, way) in revisions.iter().flat_map(|one| ways.iter().map(|way| (*one, *way))) {
         let (manifest, client) = (manifest.clone(), client.clone());
         running.spawn(async move {
-            let run = timeout(DEADLINE, client::judge(&manifest, &client, revision, way));
-            let seen = run.await.unwrap_or_else(|_| bail!("it takes longer than {DEADLINE:?}"));
+            let run = async {
+                let program = format!("clients/{}", client.program);
+                let command = manifest.command(client.environment.as_deref(), &program)?;
+                client::judge(command, revision, way).await
+            };
+            let seen = timeout(DEADLINE, run).await;
+            let seen = seen.unwrap_or_else(|_| bail!("it takes longer than {DEADLINE:?}"));
             (revision.name(), way.name(), seen)
         });
     }
@@ -141,35 +213,10 @@ async fn try_client(manifest: &Arc<Manifest>, client: &Client) -> Value {
                 "why": format!("{error:#}") }),
         })
         .collect();
-    let version = manifest.version(&client.environment, &client.package).unwrap_or_default();
-    json!({ "name": client.name, "package": client.package, "version": version, "runs": runs })
-}
-
-fn table(clients: &[Value]) -> String {
-    let mut text = String::new();
-    let say = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    for client in clients {
-        let _ = writeln!(text, "\n{} {}", say(&client["package"]), say(&client["version"]));
-        for run in client["runs"].as_array().into_iter().flatten() {
-            let verdict = say(&run["verdict"]);
-            let mark = match verdict.as_str() {
-                "stops" => "✅",
-                "late" => "🐌",
-                "runs on" => "❌",
-                _ => "❔",
-            };
-            let how = format!("{} {}", say(&run["revision"]), say(&run["way"]));
-            let rest = if run["steps"].is_null() {
-                say(&run["why"])
-            } else {
-                let reason = run["reason"].as_str().map(|reason| format!(", reason {reason:?}"));
-                let reason = reason.unwrap_or_default();
-                format!("{} steps{reason}; the caller is told {}", run["steps"], say(&run["told"]))
-            };
-            let _ = writeln!(text, "{mark} {how:18} {verdict:8} {rest}");
-        }
-    }
-    text
+    let environment = client.environment.as_deref();
+    let title = manifest.title(environment, &client.package, client.sdk.as_deref());
+    json!({ "name": client.name, "title": title.unwrap_or_default(),
+        "program": client.program, "runs": runs })
 }
 
 /// The server that clients call: beside this program, or built.

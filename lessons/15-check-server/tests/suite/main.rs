@@ -6,4 +6,6 @@ mod foreign;
 mod matrix;
 mod readme;
 mod support;
+#[cfg(target_os = "linux")]
+mod survey;
 mod tool;

@@ -1,0 +1,3 @@
+from host import cancel, play
+
+play(lambda: cancel(7))
