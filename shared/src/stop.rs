@@ -2,33 +2,40 @@
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// Time for the last answers to reach the wire when the server stops.
-pub const FLUSH: Duration = Duration::from_millis(100);
-/// How long a stop may take, end to end.
-pub const LIMIT: Duration = Duration::from_millis(1500);
+/// How long the work may take to clean up, unless somebody says otherwise. A client that has
+/// started its server kills it a few seconds after it told it to end.
+pub const GRACE: Duration = Duration::from_millis(1500);
+/// What a stop may take beyond the grace, twice: for the last answers, and for the connections.
+pub const BEYOND: Duration = Duration::from_millis(400);
 
 /// Tells a server to stop, and knows whether anything still runs. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Stop {
     token: CancellationToken,
     running: TaskTracker,
+    grace: Duration,
 }
 
 impl Default for Stop {
     fn default() -> Self {
-        let running = TaskTracker::new();
-        // A tracker must be closed before one can wait for it. It counts on all the same.
-        running.close();
-        Self { token: CancellationToken::new(), running }
+        Self::with_grace(GRACE)
     }
 }
 
 impl Stop {
+    /// Work that is told to stop has this long to clean up. Then it is aborted.
+    pub fn with_grace(grace: Duration) -> Self {
+        let running = TaskTracker::new();
+        // A tracker must be closed before one can wait for it. It counts on all the same.
+        running.close();
+        Self { token: CancellationToken::new(), running, grace }
+    }
+
     /// Tells the server to stop.
     pub fn now(&self) {
         self.token.cancel();
@@ -44,24 +51,21 @@ impl Stop {
         &self.token
     }
 
-    /// Work for which a stop waits, as long as the returned token is held.
+    /// Something for which a stop waits, as long as the returned token is held: work, or an
+    /// answer on its way.
     pub fn running(&self) -> TaskTrackerToken {
         self.running.token()
     }
 
-    /// Waits until nothing runs.
-    pub async fn all_ended(&self) {
-        self.running.wait().await;
+    /// Waits for work that has been told to stop; none if it is deaf. It must be dropped then.
+    pub async fn in_grace<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        timeout(self.grace, work).await.ok()
     }
 
-    /// Waits, when a stop has been requested, until nothing runs and the last answers are out.
-    /// Bounded: a tool that does not stop cannot hold up the end of the process.
+    /// Waits, when a stop has been requested, until nothing runs. Bounded: what cannot be aborted
+    /// does not hold up the end of the process.
     pub async fn settled(&self) {
         self.requested().await;
-        let settled = async {
-            self.all_ended().await;
-            sleep(FLUSH).await;
-        };
-        let _ = timeout(LIMIT, settled).await;
+        let _ = timeout(self.grace + BEYOND, self.running.wait()).await;
     }
 }

@@ -108,13 +108,14 @@ impl Store {
         work: impl Future<Output = Result<CallToolResult, TaskExit>>,
     ) {
         let running = self.stop.running();
-        let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
         let mut work = pin!(async {
+            let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
             tokio::select! {
                 ended = &mut work => return ended,
                 () = self.stop.requested() => task.note.cancel(Cause::Shutdown),
             }
-            work.await
+            let aborted = || internal("aborted: the server is shutting down".to_owned());
+            self.stop.in_grace(work).await.unwrap_or_else(|| Ok(Err(TaskExit::Error(aborted()))))
         });
         if let Ok(ended) = timeout(self.limits.ttl, &mut work).await {
             self.settle(

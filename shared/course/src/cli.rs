@@ -25,7 +25,7 @@ pub(crate) enum Task<'a> {
     /// A lesson or a chapter of it, against the server at `url` or against its own.
     Play { lesson: &'a Lesson, chapter: Option<&'a Chapter>, url: Option<String> },
     /// A lesson's server.
-    Serve { lesson: &'a Lesson, addr: SocketAddr, data: Option<PathBuf> },
+    Serve { lesson: &'a Lesson, addr: SocketAddr, data: Option<PathBuf>, grace: Duration },
     /// An exercise.
     Exercise { lesson: &'a Lesson, exercise: &'a Exercise, what: ExerciseArgs },
     /// How far all exercises are.
@@ -91,7 +91,7 @@ fn task<'a>(
     let task = match cli.command {
         None if wanted.is_none() && lessons.len() > 1 => Task::Tour,
         None => Task::Play { lesson, chapter: None, url: None },
-        Some(Mode::Serve { addr, data }) => Task::Serve { lesson, addr, data },
+        Some(Mode::Serve { addr, data, grace }) => Task::Serve { lesson, addr, data, grace },
         Some(Mode::Exercise(what)) => {
             let Some(exercise) = lesson.exercise else {
                 let why = format!("{} has no exercise; lessons 1 to 10 have one", lesson.name);
@@ -160,6 +160,9 @@ enum Mode {
         /// A folder of CSV files to serve instead of the generated sample
         #[arg(long)]
         data: Option<PathBuf>,
+        /// How long running calls have to clean up when the server stops
+        #[arg(long, default_value = "1500ms", value_parser = humantime::parse_duration)]
+        grace: Duration,
     },
     /// Only the client, against a server that runs already (HTTP)
     Client {

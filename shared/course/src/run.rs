@@ -28,6 +28,10 @@ use crate::stage::{DEFAULT_TICK, Place, Stage};
 /// How long a server that has ended may take to print its last lines.
 const LAST_NEWS: Duration = Duration::from_millis(100);
 
+/// When a server that was told to stop is ended all the same: this long after its grace. All its
+/// own waits are shorter.
+const OVERDUE: Duration = Duration::from_millis(1500);
+
 /// The whole of a lesson's `main`: reads the command line and does what it says. Given
 /// several lessons it plays them one after the other.
 pub fn main(lessons: &[Lesson]) -> ExitCode {
@@ -57,8 +61,8 @@ pub fn main(lessons: &[Lesson]) -> ExitCode {
             Task::Play { lesson, chapter, url } => {
                 play(lesson, chapter, &options, url, &mut pressed).await
             }
-            Task::Serve { lesson, addr, data } => {
-                serve(lesson, &options, addr, data, pressed).await
+            Task::Serve { lesson, addr, data, grace } => {
+                serve(lesson, &options, addr, data, grace, pressed).await
             }
             Task::Exercise { .. } | Task::Progress => Ok(()),
         }
@@ -213,9 +217,10 @@ async fn serve(
     options: &Options,
     addr: SocketAddr,
     data: Option<PathBuf>,
-    mut pressed: StopSignal,
+    grace: Duration,
+    pressed: StopSignal,
 ) -> anyhow::Result<()> {
-    let stop = Stop::default();
+    let stop = Stop::with_grace(grace);
     let setup = setup(options, data, &stop)?;
     let (door, news) = match options.transport {
         Transport::Stdio => {
@@ -235,10 +240,7 @@ async fn serve(
             (Door::Http(listener), None)
         }
     };
-    tokio::spawn(async move {
-        pressed.recv().await;
-        stop.now();
-    });
+    stop_on(pressed, stop, grace);
     host(lesson, options, setup, door).await?;
     if options.transport == Transport::Http {
         println!("👋 stopped");
@@ -248,6 +250,25 @@ async fn serve(
         let _ = timeout(LAST_NEWS, news).await;
     }
     Ok(())
+}
+
+/// The first signal stops the server in order, a second one ends the process at once. On a thread
+/// and a runtime of its own: tools that block all the server's threads do not block this.
+fn stop_on(mut pressed: StopSignal, stop: Stop, grace: Duration) {
+    let wait = async move {
+        pressed.recv().await;
+        stop.now();
+        let again = timeout(grace + OVERDUE, pressed.recv()).await;
+        eprintln!(
+            "❌ {}",
+            if again.is_ok() { "ended at once" } else { "a tool blocks the server" }
+        );
+        std::process::exit(if again.is_ok() { 130 } else { 1 });
+    };
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map(|runtime| runtime.block_on(wait))
+    });
 }
 
 /// Hosts the lesson's server, healthy or wrong on purpose.

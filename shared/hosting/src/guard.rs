@@ -18,16 +18,13 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
-use tracing::{Instrument, Span, info, info_span};
+use tracing::{Instrument, Span, info, info_span, warn};
 
 use crate::layer::{Layer, Server};
 use shared::calls::{State, id_of, session_of};
 use shared::note::{CallNote, Cause};
 use shared::stop::Stop;
 
-/// How long a caller waits for a tool that cleans up while the server stops.
-const GRACE: Duration = Duration::from_secs(1);
 /// When a caller that was refused may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -134,6 +131,9 @@ impl Guard {
         request: CallToolRequestParams,
         mut ctx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        if self.stop.token().is_cancelled() {
+            return Err(shutting_down());
+        }
         let running = self.stop.running();
         let name = request.name.clone();
         if next.get_tool(&name).is_none() {
@@ -185,17 +185,22 @@ impl Guard {
             () = self.stop.requested() => {
                 span.in_scope(|| info!(cause = "shutdown", "call is cancelled"));
                 note.cancel(Cause::Shutdown);
-                // The caller waits for a while. The tool may take longer to clean up, so it is
-                // not dropped: it goes on for as long as the process does.
-                if timeout(GRACE, &mut call).await.is_err() {
-                    tokio::spawn(call);
-                }
-                return Err(ErrorData::internal_error("the server is shutting down", None));
+                let Some(answer) = self.stop.in_grace(&mut call).await else {
+                    span.in_scope(|| warn!("call is deaf: aborted after the grace"));
+                    return Err(shutting_down());
+                };
+                answer
             }
         };
         // Its caller has not cancelled it, and waits for an answer.
-        if note.cause() == Some(Cause::Operator) && note.end() == Some(State::Cancelled) {
-            return Err(ErrorData::internal_error("stopped by the operator", None));
+        match note.cause() {
+            Some(Cause::Operator) if note.end() == Some(State::Cancelled) => {
+                return Err(ErrorData::internal_error("stopped by the operator", None));
+            }
+            Some(Cause::Shutdown) if note.end() != Some(State::Finished) => {
+                return Err(shutting_down());
+            }
+            _ => {}
         }
         answer.unwrap_or_else(|_| {
             Err(ErrorData::internal_error(format!("the tool {name} panicked"), None))
@@ -221,6 +226,10 @@ impl Guard {
         *count += 1;
         Ok(Some(Place(self.per_session.clone(), id.clone())))
     }
+}
+
+fn shutting_down() -> ErrorData {
+    ErrorData::internal_error("the server is shutting down", None)
 }
 
 /// Refuses a call, and says when to try again: for people in words, for programs in the data.

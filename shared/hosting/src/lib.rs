@@ -22,14 +22,16 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
+use futures::StreamExt;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService, Transport, stdio_pipes};
 use rmcp::{RoleServer, ServiceExt};
-use shared::stop::{FLUSH, LIMIT, Stop};
+use shared::stop::{BEYOND, Stop};
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::between::{Between, Tapped};
 use crate::cancel::CancelAware;
@@ -91,7 +93,7 @@ pub async fn host_with(server: Server, site: Site, limits: Limits) -> anyhow::Re
             // The only client is gone. What works on without a request stops too, and all may
             // clean up before the process goes.
             stop.now();
-            let _ = timeout(LIMIT, stop.all_ended()).await;
+            stop.settled().await;
             Ok(())
         }
     }
@@ -130,9 +132,14 @@ where
         () = stop.requested() => return Ok(()),
     };
     let connection = serving.cancellation_token();
+    let mut serving = pin!(serving.waiting());
     tokio::select! {
-        quit = serving.waiting() => drop(quit?),
-        () = stop.settled() => connection.cancel(),
+        quit = &mut serving => drop(quit?),
+        () = stop.settled() => {
+            connection.cancel();
+            // rmcp writes out the answers that it has.
+            let _ = timeout(BEYOND, serving).await;
+        }
     }
     Ok(())
 }
@@ -218,22 +225,40 @@ pub async fn serve_http(
     let listener = listener.tap_io(|tcp| {
         let _ = tcp.set_nodelay(true);
     });
+    let waited_for = stop.clone();
+    let app =
+        app.layer(from_fn(move |request, next| streamed(waited_for.running(), request, next)));
     let requested = stop.token().clone().cancelled_owned();
     let hosting = axum::serve(listener, app).with_graceful_shutdown(requested).into_future();
-    // The order of a stop: the calls answer, the answers reach the wire, and only then
-    // are the streams cut. Cutting first would leave every caller without a word.
-    let mut stopping = pin!(async {
-        stop.settled().await;
-        streams.cancel();
-        sleep(FLUSH).await;
-    });
+    let mut hosting = pin!(hosting);
     tokio::select! {
-        ended = hosting => {
+        // All connections are closed. What works on without one is waited for all the same.
+        ended = &mut hosting => {
             ended?;
-            // All connections are closed. What works on without one is waited for all the same.
-            stopping.await;
+            stop.settled().await;
+            streams.cancel();
         }
-        () = &mut stopping => {}
+        // The order of a stop: the calls answer, the answers reach the wire, and only then are the
+        // streams cut that have no end. Cutting first would leave every caller without a word.
+        () = stop.settled() => {
+            streams.cancel();
+            let _ = timeout(BEYOND, hosting).await;
+        }
     }
     Ok(())
+}
+
+/// The stream of a call is waited for when the server stops: its last event is the answer.
+async fn streamed(running: TaskTrackerToken, request: Request, next: Next) -> Response {
+    let post = request.method() == Method::POST;
+    let response = next.run(request).await;
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if !post || kind.is_none_or(|kind| !kind.as_bytes().starts_with(b"text/event-stream")) {
+        return response;
+    }
+    response.map(|body| {
+        Body::from_stream(body.into_data_stream().inspect(move |_| {
+            let _held = &running;
+        }))
+    })
 }
