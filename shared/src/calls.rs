@@ -5,7 +5,8 @@
 //! down, and the tool `list_calls` reads the list out.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::note::{CallNote, Cause, printable};
+use crate::totals::Totals;
 
 /// How many ended calls the list holds before it forgets the oldest.
 pub const CAPACITY: usize = 512;
@@ -94,11 +96,23 @@ pub struct Calls(Arc<Inner>);
 struct Inner {
     log: Mutex<Log>,
     changes: broadcast::Sender<CallRecord>,
+    tasks: OnceLock<CountTasks>,
+}
+
+/// How many tasks stand in which state.
+pub type TaskCounts = BTreeMap<String, u64>;
+
+struct CountTasks(Box<dyn Fn() -> TaskCounts + Send + Sync>);
+
+impl fmt::Debug for CountTasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0().fmt(f)
+    }
 }
 
 #[derive(Debug, Default)]
 struct Log {
-    started: u64,
+    totals: Totals,
     records: BTreeMap<u64, CallRecord>,
     running: HashMap<u64, CallNote>,
     /// The numbers of those that ended, in the order in which they did.
@@ -107,7 +121,8 @@ struct Log {
 
 impl Default for Calls {
     fn default() -> Self {
-        Self(Arc::new(Inner { log: Mutex::default(), changes: broadcast::Sender::new(CAPACITY) }))
+        let (log, tasks) = Default::default();
+        Self(Arc::new(Inner { log, changes: broadcast::Sender::new(CAPACITY), tasks }))
     }
 }
 
@@ -115,8 +130,7 @@ impl Calls {
     /// Writes down that a tool starts. The returned [`Call`] must say how it ends.
     pub fn start(&self, tool: &str, steps_total: u32, ctx: &RequestContext<RoleServer>) -> Call {
         let mut log = self.log();
-        log.started += 1;
-        let number = log.started;
+        let number = log.totals.start();
         let record = CallRecord {
             call: number,
             session: session_of(ctx),
@@ -156,6 +170,21 @@ impl Calls {
         (CallList { calls: log.records.values().cloned().collect() }, self.watch())
     }
 
+    /// What the server has done since it started, in numbers.
+    pub fn totals(&self) -> Totals {
+        self.log().totals.clone()
+    }
+
+    /// The server works in tasks too: this counts them, by the name of their state.
+    pub fn count_tasks_with(&self, count: impl Fn() -> TaskCounts + Send + Sync + 'static) {
+        let _ = self.0.tasks.set(CountTasks(Box::new(count)));
+    }
+
+    /// The tasks that the server keeps, if it has tasks.
+    pub fn tasks(&self) -> Option<TaskCounts> {
+        self.0.tasks.get().map(|tasks| (tasks.0)())
+    }
+
     /// Every change from now on, as the record it leads to.
     pub fn watch(&self) -> broadcast::Receiver<CallRecord> {
         self.0.changes.subscribe()
@@ -167,8 +196,11 @@ impl Calls {
         let Some(record) = log.records.get_mut(&number) else { return };
         change(record);
         self.tell(record);
-        if record.state != State::Running {
-            log.running.remove(&number);
+        let state = record.state;
+        if state != State::Running {
+            if let Some(note) = log.running.remove(&number) {
+                log.totals.end(state, &note);
+            }
             log.ended.push_back(number);
             // A call that still runs is never forgotten: it is what a reader looks for.
             if log.ended.len() > CAPACITY

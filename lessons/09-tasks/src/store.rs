@@ -17,6 +17,8 @@ use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, DetailedTask, JsonObject, Task, TaskPayload, TaskStatus};
 use rmcp::task_manager::TaskExit;
 use serde::Serialize;
+use serde_json::json;
+use shared::calls::TaskCounts;
 use shared::note::{CallNote, Cause};
 use shared::stop::Stop;
 use tokio::time::{sleep, timeout};
@@ -144,6 +146,18 @@ impl Store {
     pub fn get(&self, id: &str) -> Result<DetailedTask, ErrorData> {
         let tasks = self.tasks();
         tasks.get(id).map(|entry| entry.task.clone()).ok_or_else(|| unknown(id))
+    }
+
+    /// How many tasks stand in which state.
+    pub fn by_state(&self) -> TaskCounts {
+        // Those without a task too: a graph shows them as 0, and not as unknown.
+        let states = ["working", "completed", "cancelled", "failed"];
+        let mut counts: TaskCounts = states.map(|state| (state.to_owned(), 0)).into();
+        for entry in self.tasks().values() {
+            let state = json!(entry.task.status());
+            *counts.entry(state.as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        }
+        counts
     }
 
     /// Tells the work of a task to stop, and does no more: whether and when it stops is for the

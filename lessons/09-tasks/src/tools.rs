@@ -83,6 +83,8 @@ impl TaskServer {
     /// The same, with limits of the caller's choice.
     pub fn with_limits(setup: Setup, limits: Limits) -> anyhow::Result<Self> {
         let store = Store::new(limits, setup.stop.clone());
+        let counted = store.clone();
+        setup.calls.count_tasks_with(move || counted.by_state());
         let (files, journal) = (FileServer::new(setup.clone()), Journal::new()?);
         Ok(Self { setup, files, store, journal })
     }

@@ -14,6 +14,7 @@ use wrong::Wrong;
 
 use crate::exercise::Exercise;
 use crate::lesson::{Chapter, Lesson, Protocol, Transport};
+use crate::log;
 
 /// The longest step: half of what a lesson waits for news.
 const MAX_TICK: Duration = Duration::from_secs(5);
@@ -145,6 +146,9 @@ pub(crate) struct Options {
     /// Log to standard error: -v what happens, -vv every message
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// How the log is written: for people, or as JSON lines for programs
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub(crate) log: log::Format,
     /// Only this lesson, where the program has several
     #[arg(long, global = true, hide = true)]
     pub(crate) lesson: Option<String>,

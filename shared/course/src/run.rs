@@ -1,6 +1,7 @@
 //! What the command line sets going: a story, a server, or several stories in a row.
 
 use std::ffi::OsString;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::panic;
 use std::path::PathBuf;
@@ -37,7 +38,7 @@ const OVERDUE: Duration = Duration::from_millis(1500);
 pub fn main(lessons: &[Lesson]) -> ExitCode {
     end_with_the_reader();
     let (options, task) = cli::read(lessons);
-    log::to_stderr(options.verbose);
+    log::to_stderr(options.verbose, options.log);
     // These two need no runtime: an answer is played on one of its own.
     match &task {
         Task::Exercise { lesson, exercise, what } => {
@@ -206,6 +207,7 @@ fn passed_on(lesson: &Lesson, options: &Options) -> Vec<OsString> {
     if let Some(wrong) = options.wrong {
         arguments.extend(["--wrong".into(), cli::typed(&wrong).into()]);
     }
+    arguments.extend(["--log".into(), cli::typed(&options.log).into()]);
     if options.verbose > 0 {
         arguments.push(format!("-{}", "v".repeat(options.verbose.into())).into());
     }
@@ -220,13 +222,16 @@ async fn serve(
     grace: Duration,
     pressed: StopSignal,
 ) -> anyhow::Result<()> {
+    let patient = options.wrong == Some(Wrong::Patient);
+    let grace = if patient { Duration::from_secs(3600) } else { grace };
     let stop = Stop::with_grace(grace);
     let setup = setup(options, data, &stop)?;
     let (door, news) = match options.transport {
         Transport::Stdio => {
             // Standard output belongs to the protocol.
             let watch = narrate::watch(setup.calls.watch(), |line| eprintln!("{line}"));
-            (Door::Stdio, (options.verbose > 0).then(|| tokio::spawn(watch)))
+            let wanted = options.verbose > 0 && options.log == log::Format::Text;
+            (Door::Stdio, wanted.then(|| tokio::spawn(watch)))
         }
         Transport::Http => {
             let listener = TcpListener::bind(addr).await.with_context(|| {
@@ -240,7 +245,7 @@ async fn serve(
             (Door::Http(listener), None)
         }
     };
-    stop_on(pressed, stop, grace);
+    stop_on(pressed, stop, grace, !patient);
     host(lesson, options, setup, door).await?;
     if options.transport == Transport::Http {
         println!("👋 stopped");
@@ -254,16 +259,24 @@ async fn serve(
 
 /// The first signal stops the server in order, a second one ends the process at once. On a thread
 /// and a runtime of its own: tools that block all the server's threads do not block this.
-fn stop_on(mut pressed: StopSignal, stop: Stop, grace: Duration) {
+fn stop_on(mut pressed: StopSignal, stop: Stop, grace: Duration, twice: bool) {
     let wait = async move {
         pressed.recv().await;
         stop.now();
-        let again = timeout(grace + OVERDUE, pressed.recv()).await;
-        eprintln!(
-            "❌ {}",
-            if again.is_ok() { "ended at once" } else { "a tool blocks the server" }
-        );
-        std::process::exit(if again.is_ok() { 130 } else { 1 });
+        let again = async {
+            pressed.recv().await;
+            // A server that is wrong on purpose.
+            if !twice {
+                pending::<()>().await;
+            }
+        };
+        let again = timeout(grace + OVERDUE, again).await;
+        let (why, code) = match again {
+            Ok(()) => ("ended at once", 130),
+            Err(_) => ("a tool blocks the server: ended all the same", 1),
+        };
+        eprintln!("❌ {why}");
+        std::process::exit(code);
     };
     std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -280,7 +293,8 @@ fn host(
 ) -> impl Future<Output = anyhow::Result<()>> + Send + use<> {
     let stop = setup.stop.clone();
     let client = format!("cargo run -p {} -- client", lesson.name);
-    let beside = page::routes(lesson.name, &client, setup.calls.clone(), stop.clone());
+    let page = page::routes(lesson.name, &client, setup.calls.clone(), stop.clone());
+    let beside = page.merge(metrics::routes(setup.calls.clone()));
     let (server, wrong) = ((lesson.server)(setup), options.wrong);
     async move {
         let server = server?;

@@ -186,7 +186,7 @@ impl Guard {
                 span.in_scope(|| info!(cause = "shutdown", "call is cancelled"));
                 note.cancel(Cause::Shutdown);
                 let Some(answer) = self.stop.in_grace(&mut call).await else {
-                    span.in_scope(|| warn!("call is deaf: aborted after the grace"));
+                    span.in_scope(|| warn!(outcome = "aborted", "call has ended"));
                     return Err(shutting_down());
                 };
                 answer

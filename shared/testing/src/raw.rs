@@ -101,7 +101,7 @@ pub fn find(calls: &[CallRecord], id: &Value) -> CallRecord {
 pub struct RawClient {
     http: reqwest::Client,
     url: String,
-    protocol: Protocol,
+    pub protocol: Protocol,
     session: Option<String>,
     capabilities: Value,
 }

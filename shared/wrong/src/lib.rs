@@ -48,6 +48,10 @@ pub enum Wrong {
     Lingering,
     /// Takes the Language Server Protocol's `$/cancelRequest` for a cancel.
     Lsp,
+    /// Ends without a word to its callers when it is told to stop (SIGTERM).
+    Abrupt,
+    /// Waits for deaf calls for an hour when it is told to stop, and ignores the second signal.
+    Patient,
 }
 
 impl Wrong {

@@ -9,7 +9,7 @@ use hosting::layer::{Layer, Server};
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CancelTaskParams, GetTaskParams};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use shared::note::CallNote;
+use shared::note::{CallNote, Cause};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -88,6 +88,7 @@ impl Flawed {
         // when the cancel comes is done before the tool hears of it.
         let (asked, told) = (ctx.ct.clone(), CancellationToken::new());
         ctx.ct = told.clone();
+        let note = ctx.extensions.get::<CallNote>().cloned();
         match self.wrong {
             Wrong::Forgetful => drop(ctx.extensions.remove::<CallNote>()),
             Wrong::Clumsy => self.with_memory(|memory| memory.tokens.push(told.clone())),
@@ -110,6 +111,10 @@ impl Flawed {
         // From here on the call is cancelled.
         match self.wrong {
             Wrong::Deaf => return call.await,
+            // All calls are told before the first of them can answer.
+            Wrong::Abrupt if note.is_some_and(|note| note.cause() == Some(Cause::Shutdown)) => {
+                std::process::exit(143)
+            }
             Wrong::Slow | Wrong::Sluggish => {
                 let late = if self.wrong == Wrong::Slow { 1200 } else { 500 };
                 if let Ok(answer) = timeout(Duration::from_millis(late), &mut call).await {
