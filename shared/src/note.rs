@@ -125,6 +125,13 @@ impl CallNote {
 
     /// Keeps how the call ended, and says whether this is the first to say so.
     pub(crate) fn set_end(&self, state: State) -> bool {
+        // A quick tool may see its token fire before the guard does. All other causes are written
+        // down before that.
+        let told = self.0.token.lock().unwrap_or_else(PoisonError::into_inner).is_cancelled();
+        if told {
+            self.set_cancelled();
+            self.set_cause(Cause::Disconnect);
+        }
         self.0.end.set(state).is_ok()
     }
 }

@@ -10,8 +10,9 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 /// How long the work may take to clean up, unless somebody says otherwise. A client that has
 /// started its server kills it a few seconds after it told it to end.
 pub const GRACE: Duration = Duration::from_millis(1500);
-/// What a stop may take beyond the grace, twice: for the last answers, and for the connections.
-pub const BEYOND: Duration = Duration::from_millis(400);
+/// What a stop may take beyond the grace for the last answers to reach the wire. They take
+/// milliseconds, unless the machine is busy, or a client does not read.
+pub const BEYOND: Duration = Duration::from_secs(1);
 
 /// Tells a server to stop, and knows whether anything still runs. Clones share it.
 #[derive(Debug, Clone)]

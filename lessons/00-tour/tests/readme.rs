@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use course::lesson::Lesson;
 
 /// All lessons. The tour itself knows only those that it plays.
-const LESSONS: [Lesson; 14] = [
+const LESSONS: [Lesson; 15] = [
     basic_cancel::LESSON,
     late_cancel::LESSON,
     concurrent_cancel::LESSON,
@@ -19,6 +19,7 @@ const LESSONS: [Lesson; 14] = [
     on_the_wire::LESSON,
     propagate::LESSON,
     isolate::LESSON,
+    operate::LESSON,
     scale_out::LESSON,
     bridge::LESSON,
 ];

@@ -31,7 +31,7 @@ const LAST_NEWS: Duration = Duration::from_millis(100);
 
 /// When a server that was told to stop is ended all the same: this long after its grace. All its
 /// own waits are shorter.
-const OVERDUE: Duration = Duration::from_millis(1500);
+const OVERDUE: Duration = Duration::from_secs(3);
 
 /// The whole of a lesson's `main`: reads the command line and does what it says. Given
 /// several lessons it plays them one after the other.

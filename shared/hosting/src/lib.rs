@@ -242,7 +242,7 @@ pub async fn serve_http(
         // streams cut that have no end. Cutting first would leave every caller without a word.
         () = stop.settled() => {
             streams.cancel();
-            let _ = timeout(BEYOND, hosting).await;
+            let _ = timeout(BEYOND / 4, hosting).await;
         }
     }
     Ok(())

@@ -1,0 +1,50 @@
+//! The story passes on every way it names, and ends with its own sentence against a server that
+//! is wrong on purpose. The module `load` makes many calls at once.
+
+mod load;
+
+use testing::story::{HTTP_2025, HTTP_2026, Program, STDIO_2025, STDIO_2026};
+
+testing::passes_on!("operate", "--tick 50ms", http_2026 stdio_2025 stdio_2026);
+testing::readme_shows_real_output!("operate", Some("50ms"));
+
+const OPERATE: Program = Program(env!("CARGO_BIN_EXE_operate"));
+
+/// Against this server the chapter fails with this sentence.
+macro_rules! notices {
+    ($($test:ident: $way:expr, $options:literal, $sentence:literal;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                OPERATE.fails($way, concat!($options, " --tick 50ms"), $sentence);
+            }
+        )+
+    };
+}
+
+#[test]
+fn a_server_that_ends_without_a_word() {
+    // On HTTP 2025-11-25 rmcp's client tries to resume the stream, and waits: see the README.
+    for way in [HTTP_2026, STDIO_2025, STDIO_2026] {
+        OPERATE.fails(way, "shutdown --wrong abrupt --tick 50ms", "was not told, but cut off");
+    }
+}
+
+notices! {
+    a_server_that_waits_for_ever: HTTP_2026, "shutdown --wrong patient",
+        "the caller of deaf still waits, 10s after SIGTERM";
+    a_server_that_ignores_the_second_signal: STDIO_2025, "twice --wrong patient",
+        "a second signal was ignored";
+    a_server_whose_log_blames_the_healthy: HTTP_2025, "shutdown --wrong deaf",
+        "the log should tell of 3 calls that were cancelled and 1 that was aborted";
+    numbers_of_a_deaf_server: HTTP_2025, "metrics --wrong deaf",
+        "calls still run, though their callers have cancelled them";
+    numbers_of_a_server_that_forgets_the_cause: HTTP_2025, "metrics --wrong forgetful",
+        "mcp_calls_cancelled_total{cause=\"notification\"} grew by 0, not by 10";
+    a_deaf_server_does_not_stop_for_the_operator: HTTP_2026, "stop --wrong deaf",
+        "did not stop for the operator";
+    an_operators_stop_that_hits_all: HTTP_2025, "stop --wrong clumsy",
+        "the operator's stop hit another call too";
+    an_operators_stop_without_its_cause: HTTP_2026, "stop --wrong forgetful",
+        "did not stop for the operator";
+}
