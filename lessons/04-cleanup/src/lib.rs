@@ -4,6 +4,9 @@
 //! bounded pool, a half-written file, a lease in a database. The three exports in `tools.rs` all
 //! stop at once. This story asks the server what each of them has left behind.
 
+#[path = "../exercise/check.rs"]
+pub mod check;
+mod exercise;
 pub mod resources;
 pub mod tools;
 
@@ -32,7 +35,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(tools::ExportServer::new(setup)?)),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
-    exercise: None,
+    exercise: Some(&check::EXERCISE),
 };
 
 /// The lesson. Read it from top to bottom, with `tools.rs` beside it.

@@ -4,6 +4,9 @@
 //! The three tools in `tools.rs` do the same work in three ways. This story cancels each, and
 //! asks the server how many rows it has read since.
 
+#[path = "../exercise/check.rs"]
+pub mod check;
+mod exercise;
 pub mod tools;
 pub mod witness;
 pub mod work;
@@ -34,7 +37,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(tools::WorkServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
-    exercise: None,
+    exercise: Some(&check::EXERCISE),
 };
 
 /// Passes over the file that nobody waits for: they take a minute.

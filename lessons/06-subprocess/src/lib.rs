@@ -4,6 +4,9 @@
 //! child is not enough. This story cancels a tool that cares for the whole group and one that
 //! does not, kills a server while both work, and counts what the system's list of processes has.
 
+#[path = "../exercise/check.rs"]
+pub mod check;
+mod exercise;
 pub mod group;
 pub mod sort;
 pub mod table;
@@ -40,7 +43,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(tools::SortServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
-    exercise: None,
+    exercise: Some(&check::EXERCISE),
 };
 
 /// The lesson. Read it from top to bottom, with `tools.rs` and `group.rs` beside it.

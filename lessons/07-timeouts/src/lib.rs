@@ -3,7 +3,10 @@
 //! Few callers cancel a call by name. A future is dropped, a deadline passes, somebody presses
 //! Ctrl-C. Each chapter ends a call in one of these ways, and then asks the server what it knows.
 
+#[path = "../exercise/check.rs"]
+pub mod check;
 mod ctrl_c;
+mod exercise;
 
 use std::time::Duration;
 
@@ -33,7 +36,7 @@ pub const LESSON: Lesson = Lesson {
     },
     story: |stage| Box::pin(story(stage)),
     chapters: &CHAPTERS,
-    exercise: None,
+    exercise: Some(&check::EXERCISE),
 };
 
 /// The chapters. The last waits for a person, so it is no part of the story.

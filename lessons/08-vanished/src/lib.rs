@@ -4,6 +4,9 @@
 //! has nothing to tell. Each chapter makes a client vanish in one of these ways, and then looks
 //! at what the server made of the call.
 
+#[path = "../exercise/check.rs"]
+pub mod check;
+mod exercise;
 pub mod idle;
 pub mod killed;
 mod program;
@@ -26,7 +29,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(FileServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &[KILLED, IDLE, VICTIM],
-    exercise: None,
+    exercise: Some(&check::EXERCISE),
 };
 
 const KILLED: Chapter = Chapter {

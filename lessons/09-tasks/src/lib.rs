@@ -5,7 +5,10 @@
 //! can look at the task, cancel it and fetch its result. The request has already been answered,
 //! so `notifications/cancelled` has nothing to cancel. Use `tasks/cancel`.
 
+#[path = "../exercise/check.rs"]
+pub mod check;
 pub mod client;
+mod exercise;
 pub mod journal;
 pub mod store;
 pub mod tools;
@@ -36,7 +39,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(tools::TaskServer::new(setup)?)),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
-    exercise: None,
+    exercise: Some(&check::EXERCISE),
 };
 
 /// How many steps a server may do between our cancel and its end. One may be under way.

@@ -5,6 +5,9 @@
 //! the tools `process_large_file` and `list_calls`:
 //! `cargo run -p on-the-wire -- cancel --url http://localhost:8000/mcp`.
 
+#[path = "../exercise/check.rs"]
+pub mod check;
+mod exercise;
 pub mod wire;
 
 use anyhow::{Context, ensure};
@@ -25,7 +28,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| Ok(Server::new(FileServer::new(setup))),
     story: |stage| Box::pin(story(stage)),
     chapters: &CHAPTERS,
-    exercise: None,
+    exercise: Some(&check::EXERCISE),
 };
 
 /// The chapters, in the order in which the whole story plays them.

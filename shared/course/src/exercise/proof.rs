@@ -10,7 +10,7 @@ impl Table {
     /// A proof must pass against the healthy server.
     pub fn healthy(proved: anyhow::Result<()>) -> anyhow::Result<Self> {
         match proved {
-            Ok(()) => println!("   {:18} passes", "healthy"),
+            Ok(()) => println!("   {:21} passes", "healthy"),
             Err(why) => {
                 return Err(anyhow!(
                     "your proof fails against the healthy server: {why:#}\n\
@@ -25,10 +25,10 @@ impl Table {
     pub fn wrong(&mut self, flaw: &'static str, proved: anyhow::Result<()>) {
         match proved {
             Ok(()) => {
-                println!("   {flaw:18} not noticed");
+                println!("   {flaw:21} not noticed");
                 self.0.push(flaw);
             }
-            Err(why) => println!("   {flaw:18} noticed: {why:#}"),
+            Err(why) => println!("   {flaw:21} noticed: {why:#}"),
         }
     }
 

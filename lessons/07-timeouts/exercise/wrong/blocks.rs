@@ -1,0 +1,26 @@
+//! Hint: your code blocks its thread
+
+use std::time::Duration;
+
+use rmcp::model::{ClientRequest, ServerResult};
+use rmcp::service::PeerRequestOptions;
+use shared::client::Client;
+
+pub async fn call_with_deadline(
+    client: &Client,
+    call: ClientRequest,
+    silence: Duration,
+    cap: Duration,
+) -> anyhow::Result<ServerResult> {
+    let options = PeerRequestOptions::with_timeout(silence)
+        .reset_timeout_on_progress()
+        .with_max_total_timeout(cap);
+    let handle = client.send_cancellable_request(call, options).await?;
+    let mut handle = handle;
+    loop {
+        if let Ok(answer) = handle.rx.try_recv() {
+            return Ok(answer?);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,32 @@
+//! Hint: your code panicked
+
+use std::time::Duration;
+
+use course::exercise::tool::{Context, Job, Outcome};
+use rmcp::model::{PingRequest, ServerRequest};
+use rmcp::service::PeerRequestOptions;
+use tokio::time::sleep;
+
+pub async fn kept_alive(job: Job, ctx: Context, every: Duration) -> Outcome {
+    let work = async {
+        for _ in 0..job.steps() {
+            job.step().await;
+        }
+    };
+    // Ends when the client no longer answers.
+    let pings = async {
+        loop {
+            sleep(every).await;
+            let ping = ServerRequest::PingRequest(PingRequest::default());
+            let options = PeerRequestOptions::with_timeout(every);
+            let Ok(sent) = ctx.peer.send_cancellable_request(ping, options).await else { break };
+            sent.await_response().await.expect("a client that lives");
+        }
+    };
+    tokio::select! {
+        biased;
+        () = ctx.ct.cancelled() => Ok(None),
+        () = work => Ok(Some(format!("did {} steps", job.steps()))),
+        () = pings => Ok(None),
+    }
+}

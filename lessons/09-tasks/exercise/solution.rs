@@ -1,0 +1,36 @@
+//! A solution: an id is all that is kept, and three questions are asked.
+
+use anyhow::ensure;
+use course::stage::Stage;
+use rmcp::model::{ClientCapabilities, TaskStatus};
+use serde_json::json;
+use shared::calls::State;
+
+use crate::client::{cancel, start, watch};
+
+pub async fn prove(stage: &Stage) -> anyhow::Result<()> {
+    let with_tasks = ClientCapabilities::builder().enable_tasks().build();
+    let client = stage.connect_as(with_tasks.clone(), stage.protocol).await?;
+    let work = json!({ "filename": "large_dataset.csv", "processing_time": 100 });
+    let started = start(&client, "process_large_file", work).await?;
+
+    // What is kept is the id, and the number of the work in the server's list.
+    client.close().await?;
+    let client = stage.connect_as(with_tasks, stage.protocol).await?;
+    let (found, work) = watch(&client, &started, 2).await?;
+    let status = found.status();
+    ensure!(status == TaskStatus::Working, "the task is not at work: it is {status:?}");
+
+    cancel(&client, &started.task.task_id).await?;
+
+    // The acknowledgement says only that the server has heard. The task ends when it has stopped;
+    // one that does three more steps has not understood.
+    let (ended, _) = watch(&client, &started, work.steps_done + 3).await?;
+    let status = ended.status();
+    ensure!(status == TaskStatus::Cancelled, "the cancelled task is {status:?}");
+
+    // That was the word of the task. The list has the word of the work.
+    let end = client.ask(started.call).await?.state;
+    ensure!(end == State::Cancelled, "the work of the cancelled task is {end:?}");
+    client.close().await
+}
