@@ -118,7 +118,7 @@ async fn start_get_cancel_get_again_cancel_once_more() {
     assert_eq!(cancel(&wire, &id).await, acknowledged);
     assert_eq!(get(&wire, &id).await, end);
     let call = &wire.calls().await[0];
-    assert_eq!((call.state, call.cause), (State::Cancelled, Some(Cause::Timeout)));
+    assert_eq!((call.state, call.cause), (State::Cancelled, Some(Cause::Notification)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
