@@ -9,14 +9,14 @@ use hosting::MAX_BODY;
 use hosting::guard::Limits;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::calls::{MAX_TEXT, State};
+use shared::calls::{CallRecord, MAX_TEXT, State};
 use shared::client::PATIENCE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::Scene;
-use crate::attacker::{Attacker, Reply, read};
+use crate::attacker::{Attacker, Reply};
 use crate::ids::of_task;
 
 /// So many requests of a flood are under way at once.
@@ -39,8 +39,7 @@ pub(crate) async fn calls(scene: &Scene<'_>) -> anyhow::Result<String> {
     let error = &refused.answer["error"];
     let retry = error["data"]["retryAfter"].as_u64();
     let retry = retry.with_context(|| format!("not told when to try again: {}", refused.answer))?;
-    let next = json!({ "filename": "part_0.csv", "processing_time": 1 });
-    let next = scene.victim.call("process_large_file", next).await;
+    let next = scene.victim.is_served("next").await;
     next.context("another session has no room for a call")?;
     attacker.end().await?;
     until_running(scene, 1).await?;
@@ -49,24 +48,20 @@ pub(crate) async fn calls(scene: &Scene<'_>) -> anyhow::Result<String> {
 
 /// Waits until so many calls run.
 async fn until_running(scene: &Scene<'_>, count: usize) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE * 3;
-    loop {
-        let calls = scene.victim.list_calls().await?;
+    let running = |calls: &[CallRecord]| {
         let running = calls.iter().filter(|call| call.state == State::Running).count();
-        if running == count {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "{running} calls run, and not {count}");
-        sleep(Duration::from_millis(20)).await;
-    }
+        (running == count).then_some(())
+    };
+    scene.victim.until(&format!("there are never {count} calls running"), running).await
 }
 
 /// Sessions that nobody needs.
 pub(crate) async fn sessions(scene: &Scene<'_>) -> anyhow::Result<String> {
     let mut opened = Vec::<Attacker>::new();
-    let first = Attacker::new(scene.stage.url()?, Protocol::V2025);
+    // Their connections are shared, so the flood does not run out of files.
+    let first = Attacker::new(scene.stage)?;
     let refused = loop {
-        let mut attacker = first.again();
+        let mut attacker = first.clone();
         let reply = attacker.open().await?.context("2025-11-25 has sessions")?;
         if attacker.session.is_none() {
             break Some(reply);
@@ -128,7 +123,7 @@ pub(crate) async fn big_body(scene: &Scene<'_>) -> anyhow::Result<String> {
     let attacker = scene.attacker().await?;
     let mut call = attacker.call(1, 1);
     call["params"]["arguments"]["padding"] = json!("x".repeat(MAX_BODY));
-    let status = attacker.start(&call).await?.status();
+    let status = attacker.post(&call).await?.status;
     ensure!(status == 413, "a body of {} bytes is answered {status}", call.to_string().len());
     Ok(format!("413 for more than {MAX_BODY} bytes"))
 }
@@ -183,18 +178,14 @@ async fn foreign(scene: &Scene<'_>, name: &str, value: &str) -> anyhow::Result<u
 /// A reason as long as a body may be, full of what moves a terminal's cursor.
 pub(crate) async fn reason(scene: &Scene<'_>) -> anyhow::Result<String> {
     let attacker = scene.attacker().await?;
-    let before = scene.victim.newest("process_large_file").await?;
-    let call = attacker.start(&attacker.call(1, 3600)).await?;
+    let before = scene.victim.newest().await?;
+    attacker.start(&attacker.call(4, 3600)).await?;
+    let number = scene.victim.newer_than(before).await?;
     let reason = "\u{1b}[2J".repeat((MAX_BODY - 1000) / 9);
-    let params = json!({ "requestId": 1, "reason": reason });
-    let cancel = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
-    attacker.post(&cancel).await?;
-    read(call).await?;
-    let number = scene.victim.newest("process_large_file").await?;
-    ensure!(number > before, "the server does not list the attacker's call");
-    let kept = scene.victim.ask_until_ended(number).await?.reason.unwrap_or_default();
+    attacker.cancel_because(&reason, 4).await?;
+    let kept = scene.victim.ended(number).await?.reason.unwrap_or_default();
     let length = kept.chars().count();
     ensure!(length <= MAX_TEXT + 1, "{length} characters of a reason were kept");
     ensure!(!kept.contains(char::is_control), "a reason keeps what moves a cursor: {kept:?}");
-    Ok(format!("{} bytes became {length} harmless characters", cancel.to_string().len()))
+    Ok(format!("{} characters became {length} harmless ones", reason.len()))
 }

@@ -1,20 +1,18 @@
 //! Attacks with ids: of other clients, of calls that do not exist, of calls that are not there yet.
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use course::lesson::Protocol;
+use course::narrate::outcome;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use rmcp::model::RequestId;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::calls::State;
-use shared::client::PATIENCE;
-use tokio::time::{Duration, Instant, sleep};
 use uuid::Uuid;
 
-use crate::Scene;
-use crate::attacker::{Attacker, Reply, read};
+use crate::attacker::{Attacker, Reply};
+use crate::{Scene, VICTIM};
 
 /// So many cancels for ids that no call has.
-const UNKNOWN: u32 = 10_000;
+pub(crate) const UNKNOWN: u32 = 10_000;
 /// So many of them are under way at once.
 const AT_ONCE: usize = 16;
 
@@ -22,24 +20,15 @@ const AT_ONCE: usize = 16;
 /// Request ids belong to a session; on HTTP 2026-07-28, to one request and its stream.
 pub(crate) async fn same(scene: &Scene<'_>) -> anyhow::Result<String> {
     let attacker = scene.attacker().await?;
-    let before = scene.victim.newest("process_large_file").await?;
-    let own = attacker.start(&attacker.call(number(&scene.id), 3600)).await?;
-    let deadline = Instant::now() + PATIENCE;
-    let started = loop {
-        let newest = scene.victim.newest("process_large_file").await?;
-        if newest > before {
-            break newest;
-        }
-        ensure!(Instant::now() < deadline, "the attacker's own call did not start");
-        sleep(Duration::from_millis(5)).await;
-    };
+    let before = scene.victim.newest().await?;
+    let own = attacker.start(&attacker.call(VICTIM, 3600)).await?;
+    let started = scene.victim.newer_than(before).await?;
     if scene.stage.protocol == Protocol::V2025 {
-        attacker.cancel(number(&scene.id)).await?;
+        attacker.cancel(VICTIM).await?;
     }
     // Hanging up is the cancel of 2026-07-28.
     drop(own);
-    let own = scene.victim.ask_until_ended(started).await?;
-    ensure!(own.state == State::Cancelled, "the attacker's own call was not cancelled");
+    is_stopped(scene, started).await?;
     Ok("the attacker's call stopped, the victim's runs".to_owned())
 }
 
@@ -58,20 +47,22 @@ pub(crate) async fn other_type(scene: &Scene<'_>) -> anyhow::Result<String> {
     let attacker = scene.attacker().await?;
     let call = attacker.start(&attacker.call(7, 1)).await?;
     attacker.cancel("7").await?;
-    let reply = read(call).await?;
+    let reply = attacker.read(call).await.context("\"7\" cancelled the call 7")?;
     ensure!(reply.is_result(), "\"7\" cancelled the call 7: {}", reply.answer);
     Ok("a cancel of \"7\" is not one of 7".to_owned())
 }
 
 /// Session ids are random. The first characters of one, which `list_calls` shows, are no key.
 pub(crate) async fn sessions(scene: &Scene<'_>) -> anyhow::Result<String> {
-    let shown = scene.victim.ask(scene.number).await?.session.context("no session is listed")?;
+    let calls = scene.victim.calls().await?;
+    let shown = calls.into_iter().find(|call| call.call == scene.number);
+    let shown = shown.and_then(|call| call.session).context("no session is listed")?;
     let random = std::iter::repeat_with(|| Uuid::new_v4().to_string()).take(50);
     let mut tried = 0;
     for guess in [shown, "1".to_owned()].into_iter().chain(random) {
-        let mut attacker = Attacker::new(scene.stage.url()?, Protocol::V2025);
+        let mut attacker = Attacker::new(scene.stage)?;
         attacker.session = Some(guess);
-        let status = attacker.cancel(number(&scene.id)).await?;
+        let status = attacker.cancel(VICTIM).await?;
         ensure!(status.is_client_error(), "a guessed session id was accepted: {status}");
         // A DELETE is answered alike for sessions that exist and for those that do not.
         attacker.end().await?;
@@ -89,7 +80,7 @@ pub(crate) async fn tasks(scene: &Scene<'_>) -> anyhow::Result<String> {
     let last = near.pop();
     near.push(if last == Some('0') { '1' } else { '0' });
     let random = std::iter::repeat_with(|| Uuid::new_v4().to_string()).take(50);
-    let stranger = Attacker::new(scene.stage.url()?, Protocol::V2026);
+    let stranger = Attacker::new(scene.stage)?;
     for guess in [near, "1".to_owned()].into_iter().chain(random) {
         let reply = of_task(&stranger, "tasks/cancel", &guess).await?;
         ensure!(
@@ -115,7 +106,7 @@ pub(crate) async fn of_task(by: &Attacker, method: &str, id: &str) -> anyhow::Re
 pub(crate) async fn initialize(scene: &Scene<'_>) -> anyhow::Result<String> {
     let attacker = scene.attacker().await?;
     attacker.cancel("initialize").await?;
-    let served = attacker.is_served(1).await;
+    let served = attacker.is_served(98).await;
     served.context("a cancel of `initialize` ended the session")?;
     Ok("a cancel of `initialize` changes nothing".to_owned())
 }
@@ -143,31 +134,38 @@ pub(crate) async fn early(scene: &Scene<'_>) -> anyhow::Result<String> {
 /// One call, cancelled twice.
 pub(crate) async fn twice(scene: &Scene<'_>) -> anyhow::Result<String> {
     let attacker = scene.attacker().await?;
+    let before = scene.victim.newest().await?;
     let call = attacker.start(&attacker.call(5, 3600)).await?;
+    let number = scene.victim.newer_than(before).await?;
     attacker.cancel(5).await?;
     attacker.cancel(5).await?;
-    let code = read(call).await?.answer["error"]["code"].clone();
-    ensure!(code == -32800, "the cancelled call ended with {code}");
+    is_stopped(scene, number).await?;
     let served = attacker.is_served(6).await;
-    served.context("the session did not survive a second cancel")?;
-    Ok("the second cancel is ignored, the session serves on".to_owned())
+    served.context("the server did not survive a second cancel")?;
+    attacker.ends_cancelled(call).await?;
+    Ok("the second cancel is ignored, the server serves on".to_owned())
 }
 
 /// Two calls with one id at once. A cancel could mean either, so the second is refused.
 pub(crate) async fn duplicate(scene: &Scene<'_>) -> anyhow::Result<String> {
     let attacker = scene.attacker().await?;
-    let first = attacker.start(&attacker.call(5, 3600)).await?;
-    let Ok(second) = attacker.post(&attacker.call(5, 3600)).await else {
-        bail!("a second call with the id of an open one was accepted");
-    };
+    let before = scene.victim.newest().await?;
+    let first = attacker.start(&attacker.call(8, 3600)).await?;
+    let number = scene.victim.newer_than(before).await?;
+    let second = attacker.post(&attacker.call(8, 3600)).await;
+    let second = second.context("a second call with the id of an open one was accepted")?;
     let code = &second.answer["error"]["code"];
     ensure!(*code == -32600, "a second call with the id of an open one: {}", second.answer);
-    attacker.cancel(5).await?;
-    let code = read(first).await?.answer["error"]["code"].clone();
-    ensure!(code == -32800, "the first call with the id could not be cancelled: {code}");
+    attacker.cancel(8).await?;
+    is_stopped(scene, number).await?;
+    attacker.ends_cancelled(first).await?;
     Ok("the second is refused (-32600), the first can be cancelled".to_owned())
 }
 
-fn number(id: &RequestId) -> Value {
-    json!(id)
+/// The attacker's own call, which it has cancelled, has stopped, says the server.
+async fn is_stopped(scene: &Scene<'_>, number: u64) -> anyhow::Result<()> {
+    let ended = scene.victim.ended(number).await?;
+    let how = outcome(&ended);
+    ensure!(ended.state == State::Cancelled, "the attacker cannot cancel its own call: {how}");
+    Ok(())
 }

@@ -4,11 +4,14 @@
 //! with cancels that name nothing, with more than a server can hold. After each attack the story
 //! asks the server whether the victim's call still runs.
 //!
-//! `ids.rs` has the attacks on what belongs to others, `floods.rs` those on the server itself.
+//! `ids.rs` has the attacks on what belongs to others, `floods.rs` those on the server itself. On
+//! stdio a server has one client: what is left are attacks on its own other calls.
 
-pub mod attacker;
-pub mod floods;
-pub mod ids;
+mod attacker;
+mod floods;
+mod ids;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, ensure};
 use course::lesson::{Lesson, Protocol, Transport};
@@ -16,24 +19,19 @@ use course::narrate::outcome;
 use course::stage::Stage;
 use futures::future::BoxFuture;
 use hosting::layer::Server;
-use rmcp::RoleClient;
-use rmcp::model::RequestId;
-use rmcp::service::{PeerRequestOptions, RequestHandle};
-use serde_json::json;
 use shared::calls::State;
-use shared::client::{Client, tool_call};
 use shared::server::{MAX_STEPS, Setup};
 use tasks::tools::TaskServer;
 use tokio::time::Duration;
 
-use attacker::Attacker;
+use attacker::{Attacker, Sent};
 
 /// Lesson 12.
 pub const LESSON: Lesson = Lesson {
     number: 12,
     name: "isolate",
     title: "Nobody cancels what is not theirs, nobody exhausts the server",
-    transports: &[Transport::Http],
+    transports: &[Transport::Http, Transport::Stdio],
     protocols: &[Protocol::V2025, Protocol::V2026],
     server: |setup| {
         // A long step: the calls of a flood should wait, and not work.
@@ -45,108 +43,128 @@ pub const LESSON: Lesson = Lesson {
     exercise: None,
 };
 
+/// A transport, and a revision.
+pub type Way = (Transport, Protocol);
+
 /// An attack. It fails, with a sentence, if it succeeds.
 pub struct Attack {
     /// What it is called.
     pub name: &'static str,
-    /// The revisions in which it is possible.
-    pub on: &'static [Protocol],
+    /// Where it is possible.
+    pub on: &'static [Way],
     /// Attacks, and says how the server withstood.
     pub play: for<'a> fn(&'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<String>>,
 }
 
-const BOTH: &[Protocol] = &[Protocol::V2025, Protocol::V2026];
-/// A session, and cancels that are messages: on HTTP 2026-07-28 there are neither.
-const SESSIONS: &[Protocol] = &[Protocol::V2025];
-const TASKS: &[Protocol] = &[Protocol::V2026];
+const HTTP: &[Way] = &[(Transport::Http, Protocol::V2025), (Transport::Http, Protocol::V2026)];
+const STDIO: &[Way] = &[(Transport::Stdio, Protocol::V2025), (Transport::Stdio, Protocol::V2026)];
+const EVERYWHERE: &[Way] = &[HTTP[0], HTTP[1], STDIO[0], STDIO[1]];
+/// Cancels that are messages: on HTTP 2026-07-28 the closed stream is the cancel.
+const MESSAGES: &[Way] = &[HTTP[0], STDIO[0], STDIO[1]];
+const INITIALIZE: &[Way] = &[HTTP[0], STDIO[0]];
+const SESSIONS: &[Way] = &[HTTP[0]];
+const TASKS: &[Way] = &[HTTP[1]];
 
 /// All attacks.
 pub const ATTACKS: [Attack; 18] = [
-    Attack { name: "same ids", on: BOTH, play: |scene| Box::pin(ids::same(scene)) },
-    Attack { name: "guessed ids", on: BOTH, play: |scene| Box::pin(ids::guessed(scene)) },
-    Attack { name: "other type", on: SESSIONS, play: |scene| Box::pin(ids::other_type(scene)) },
+    Attack { name: "same ids", on: HTTP, play: |scene| Box::pin(ids::same(scene)) },
+    Attack { name: "guessed ids", on: HTTP, play: |scene| Box::pin(ids::guessed(scene)) },
+    Attack { name: "other type", on: MESSAGES, play: |scene| Box::pin(ids::other_type(scene)) },
     Attack { name: "guessed sessions", on: SESSIONS, play: |scene| Box::pin(ids::sessions(scene)) },
     Attack { name: "guessed tasks", on: TASKS, play: |scene| Box::pin(ids::tasks(scene)) },
-    Attack { name: "initialize", on: SESSIONS, play: |scene| Box::pin(ids::initialize(scene)) },
-    Attack { name: "unknown ids", on: BOTH, play: |scene| Box::pin(ids::unknown(scene)) },
-    Attack { name: "early cancel", on: SESSIONS, play: |scene| Box::pin(ids::early(scene)) },
-    Attack { name: "cancel twice", on: SESSIONS, play: |scene| Box::pin(ids::twice(scene)) },
-    Attack { name: "duplicate ids", on: SESSIONS, play: |scene| Box::pin(ids::duplicate(scene)) },
+    Attack { name: "initialize", on: INITIALIZE, play: |scene| Box::pin(ids::initialize(scene)) },
+    Attack { name: "unknown ids", on: EVERYWHERE, play: |scene| Box::pin(ids::unknown(scene)) },
+    Attack { name: "early cancel", on: MESSAGES, play: |scene| Box::pin(ids::early(scene)) },
+    Attack { name: "cancel twice", on: MESSAGES, play: |scene| Box::pin(ids::twice(scene)) },
+    Attack { name: "duplicate ids", on: MESSAGES, play: |scene| Box::pin(ids::duplicate(scene)) },
     Attack { name: "many calls", on: SESSIONS, play: |scene| Box::pin(floods::calls(scene)) },
     Attack { name: "many sessions", on: SESSIONS, play: |scene| Box::pin(floods::sessions(scene)) },
     Attack { name: "many tasks", on: TASKS, play: |scene| Box::pin(floods::tasks(scene)) },
-    Attack { name: "big body", on: BOTH, play: |scene| Box::pin(floods::big_body(scene)) },
-    Attack { name: "slow body", on: BOTH, play: |scene| Box::pin(floods::slow_body(scene)) },
-    Attack { name: "foreign origin", on: BOTH, play: |scene| Box::pin(floods::origin(scene)) },
-    Attack { name: "foreign host", on: BOTH, play: |scene| Box::pin(floods::host(scene)) },
-    Attack { name: "long reason", on: SESSIONS, play: |scene| Box::pin(floods::reason(scene)) },
+    Attack { name: "big body", on: HTTP, play: |scene| Box::pin(floods::big_body(scene)) },
+    Attack { name: "slow body", on: HTTP, play: |scene| Box::pin(floods::slow_body(scene)) },
+    Attack { name: "foreign origin", on: HTTP, play: |scene| Box::pin(floods::origin(scene)) },
+    Attack { name: "foreign host", on: HTTP, play: |scene| Box::pin(floods::host(scene)) },
+    Attack { name: "long reason", on: MESSAGES, play: |scene| Box::pin(floods::reason(scene)) },
 ];
+
+/// The request id of the victim's call.
+const VICTIM: u32 = 1;
 
 /// The victim at work, and the server that it shares with the attackers.
 pub struct Scene<'a> {
-    /// Where the story is played.
-    pub stage: &'a Stage,
-    /// The victim's connection.
-    pub victim: Client,
-    /// The request id of the victim's call.
-    pub id: RequestId,
+    stage: &'a Stage,
+    victim: Attacker,
     /// The server's own number of the victim's call.
-    pub number: u64,
-    call: RequestHandle<RoleClient>,
+    number: u64,
+    call: Sent,
+    strangers: Mutex<Vec<Attacker>>,
 }
 
 impl<'a> Scene<'a> {
     /// A victim whose call is at work.
     pub async fn set(stage: &'a Stage) -> anyhow::Result<Self> {
-        let victim = stage.connect().await?;
-        let mut progress = victim.progress();
-        let arguments = json!({ "filename": "large_dataset.csv", "processing_time": MAX_STEPS });
-        let call = tool_call("process_large_file", arguments);
-        let call = victim.send_cancellable_request(call, PeerRequestOptions::no_options()).await?;
-        progress.next_of(&call.progress_token).await?;
-        let number = victim.newest("process_large_file").await?;
-        Ok(Self { stage, id: call.id.clone(), number, call, victim })
+        let mut victim = Attacker::new(stage)?;
+        victim.open().await?;
+        let before = victim.newest().await?;
+        let call = victim.start(&victim.call(VICTIM, MAX_STEPS)).await?;
+        let number = victim.newer_than(before).await?;
+        Ok(Self { stage, victim, number, call, strangers: Mutex::default() })
     }
 
-    /// A stranger, with a session of its own if there are sessions.
-    pub async fn attacker(&self) -> anyhow::Result<Attacker> {
-        let mut attacker = Attacker::new(self.stage.url()?, self.stage.protocol);
+    /// A stranger, with a session of its own if there are sessions. On stdio there are no strangers:
+    /// the victim's own client attacks.
+    pub(crate) async fn attacker(&self) -> anyhow::Result<Attacker> {
+        if self.stage.transport == Transport::Stdio {
+            return Ok(self.victim.clone());
+        }
+        let mut attacker = Attacker::new(self.stage)?;
         attacker.open().await?;
+        self.strangers().push(attacker.clone());
         Ok(attacker)
+    }
+
+    fn strangers(&self) -> MutexGuard<'_, Vec<Attacker>> {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Plays one attack, and asks the server about the victim's call.
     pub async fn survives(&self, attack: &Attack) -> anyhow::Result<()> {
         let said = (attack.play)(self).await.context(attack.name)?;
-        let call = self.victim.ask(self.number).await.context(attack.name)?;
-        ensure!(
-            call.state == State::Running,
-            "{}: the victim's call was hit: {}",
-            attack.name,
-            outcome(&call)
-        );
+        let calls = self.victim.calls().await.context(attack.name)?;
+        let call = calls.iter().find(|call| call.call == self.number).context("no such call")?;
+        let (name, hit) = (attack.name, outcome(call));
+        ensure!(call.state == State::Running, "{name}: the victim's call was hit: {hit}");
         println!("🛡️  {:17} {said}", attack.name);
+        // A session that nobody ends stays for five minutes. These have done their work.
+        let strangers = std::mem::take(&mut *self.strangers());
+        for stranger in strangers {
+            stranger.end().await?;
+        }
         Ok(())
     }
 
     /// What is theirs they can still cancel, and their next call is served.
     pub async fn end(self) -> anyhow::Result<()> {
-        self.call.cancel(Some("the victim itself".to_owned())).await?;
-        let call = self.victim.ask_until_ended(self.number).await?;
+        if self.stage.cancels_by_message() {
+            self.victim.cancel(VICTIM).await?;
+        }
+        drop(self.call);
+        let call = self.victim.ended(self.number).await?;
         ensure!(call.state == State::Cancelled, "the victim cannot cancel: {}", outcome(&call));
         println!("🙂 the victim cancels its own call: {}", outcome(&call));
-        let next = json!({ "filename": "part_0.csv", "processing_time": 1 });
-        self.victim.call("process_large_file", next).await.context("the victim's next call")?;
+        self.victim.is_served(2).await.context("the victim's next call")?;
         println!("   and its next call is served");
-        self.victim.close().await
+        self.victim.end().await
     }
 }
 
 /// The lesson. Read the attacks from top to bottom.
 pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     let scene = Scene::set(stage).await?;
-    println!("📁 the victim's call has the request id {}", scene.id);
-    for attack in ATTACKS.iter().filter(|attack| attack.on.contains(&stage.protocol)) {
+    println!("📁 the victim's call has the request id {VICTIM}");
+    for attack in
+        ATTACKS.iter().filter(|attack| attack.on.contains(&(stage.transport, stage.protocol)))
+    {
         scene.survives(attack).await?;
     }
     scene.end().await

@@ -1,5 +1,7 @@
 //! Servers on which the attacks succeed.
 
+pub mod pipe;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
