@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::bail;
 use rmcp::RoleClient;
@@ -17,7 +18,8 @@ use rmcp::transport::Transport;
 use tokio::sync::broadcast;
 use tokio::time::timeout;
 
-use crate::client::PATIENCE;
+/// How long a lesson waits for something that should come at once, before it gives up.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many messages of each kind came in for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

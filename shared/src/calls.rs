@@ -17,26 +17,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::note::{CallNote, Cause, printable};
+pub use crate::note::{MAX_TEXT, State};
 use crate::totals::Totals;
 
 /// How many ended calls the list holds before it forgets the oldest.
 pub const CAPACITY: usize = 512;
-/// How many characters of a client's text the list keeps: a reason, or a request id.
-pub const MAX_TEXT: usize = 200;
-
-/// How a call stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// The tool is at work.
-    Running,
-    /// The tool did all its steps.
-    Finished,
-    /// The tool noticed the cancellation and stopped.
-    Cancelled,
-    /// The tool gave up with an error, panicked, or was dropped.
-    Failed,
-}
 
 /// One call, as the server saw it. The JSON of this is documented in docs/src/list-calls.md.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -12,7 +12,7 @@ use rmcp::model::{
 };
 use rmcp::service::{
     ClientInitializeError, ClientLifecycleMode, ClientServiceExt, PeerRequestOptions,
-    RunningService,
+    RequestHandle, RunningService,
 };
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess, Transport};
@@ -21,11 +21,9 @@ use tokio::io::DuplexStream;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
+pub use crate::arrivals::PATIENCE;
 use crate::arrivals::{Arrivals, Noted, Progress, Traffic};
 use crate::calls::{CallList, CallRecord, State};
-
-/// How long a lesson waits for something that should come at once, before it gives up.
-pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The first pause between two questions to a server, and the longest.
 const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(100)];
@@ -181,6 +179,26 @@ impl Client {
         let answer = timeout(PATIENCE, self.send_request(tool_call(name, arguments))).await;
         let answer = answer.with_context(|| format!("{name} gave no answer"))??;
         tool_result(answer).with_context(|| format!("{name} answered with an error"))
+    }
+
+    /// Starts a call that reports its steps, and returns when the server says that it has done one.
+    pub async fn at_work(
+        &self,
+        name: &'static str,
+        arguments: Value,
+    ) -> anyhow::Result<RequestHandle<RoleClient>> {
+        let call = tool_call(name, arguments);
+        let mut handle = self.send_cancellable_request(call, patient()).await?;
+        loop {
+            if let Ok(answer) = handle.rx.try_recv() {
+                bail!("{name} ended before it could be cancelled: {answer:?}");
+            }
+            let calls = self.list_calls().await?;
+            if calls.iter().any(|call| call.request_id == handle.id && call.steps_done > 0) {
+                return Ok(handle);
+            }
+            sleep(ASK_AGAIN[0]).await;
+        }
     }
 
     /// Asks the server for its list of calls.

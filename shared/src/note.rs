@@ -7,7 +7,22 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::calls::{MAX_TEXT, State};
+/// How many characters of a client's text the list keeps: a reason, or a request id.
+pub const MAX_TEXT: usize = 200;
+
+/// How a call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// The tool is at work.
+    Running,
+    /// The tool did all its steps.
+    Finished,
+    /// The tool noticed the cancellation and stopped.
+    Cancelled,
+    /// The tool gave up with an error, panicked, or was dropped.
+    Failed,
+}
 
 /// Why a call was told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::model::{CallToolResult, ContentBlock, ProgressNotificationParam};
 use rmcp::service::RequestContext;
@@ -13,7 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::calls::{Call, CallList, Calls, State};
+use crate::calls::{Call, CallList, Calls};
 use crate::dataset::{DataFolder, Scan, Summary};
 use crate::stop::Stop;
 
@@ -106,22 +107,11 @@ impl FileServer {
         let path = self.setup.data.find(&args.filename)?;
         let Steps(steps) = args.processing_time;
         let call = self.setup.calls.start("process_large_file", steps, &ctx);
-        match self.process(path, steps, &call, &ctx).await {
-            Ok(Some(summary)) => {
-                call.end(State::Finished);
-                Ok(processed(&args.filename, &summary))
-            }
-            // Nobody reads this: rmcp drops what a cancelled handler returns. What
-            // counts is that the work has stopped before the list says so.
-            Ok(None) => {
-                call.end(State::Cancelled);
-                Err("cancelled".to_owned())
-            }
-            Err(error) => {
-                call.end(State::Failed);
-                Err(format!("{} cannot be read as CSV: {error:#}", args.filename))
-            }
-        }
+        let done = self.process(path, steps, &call, &ctx).await;
+        let done = done.with_context(|| format!("{} cannot be read as CSV", args.filename));
+        // Done, cancelled, or failed: the list says so only now that the work has stopped. What
+        // a cancelled handler returns nobody reads, because rmcp drops it.
+        call.finish(done).map(|summary| processed(&args.filename, &summary))
     }
 
     /// Lists the calls this server runs and has run, newest last: how many steps each has

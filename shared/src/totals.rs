@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::calls::State;
-use crate::note::{CallNote, Cause};
+use crate::note::{CallNote, Cause, State};
 
 /// Counts of calls. At any time, `started` is the sum of all others: each count is changed together
 /// with the record that it counts, under one lock.

@@ -1,10 +1,11 @@
 //! This lesson's server: a tool that is done in a few milliseconds.
 
+use anyhow::anyhow;
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars, tool, tool_router};
 use serde::Deserialize;
-use shared::calls::{CallList, State};
+use shared::calls::CallList;
 use shared::dataset::Scan;
 use shared::server::Setup;
 use tokio::task::spawn_blocking;
@@ -45,18 +46,17 @@ impl QuickServer {
         // line wins, and the result is void; one that comes after it is too late, whatever
         // the caller may believe. There is no third way, so the list can never say both.
         if ctx.ct.is_cancelled() {
-            call.end(State::Cancelled);
-            return Err("cancelled".to_owned());
+            return call.finish(Ok(None));
         }
-        match counted {
+        let done = match counted {
             Ok(Ok(rows)) => {
                 call.step_done();
-                call.end(State::Finished);
-                Ok(format!("{} has {rows} rows", args.filename))
+                Ok(Some(format!("{} has {rows} rows", args.filename)))
             }
-            Ok(Err(error)) => Err(format!("{} cannot be read as CSV: {error}", args.filename)),
-            Err(error) => Err(format!("counting stopped: {error}")),
-        }
+            Ok(Err(error)) => Err(anyhow!("{} cannot be read as CSV: {error}", args.filename)),
+            Err(error) => Err(anyhow!("counting stopped: {error}")),
+        };
+        call.finish(done)
     }
 
     /// Lists the calls this server runs and has run, newest last.

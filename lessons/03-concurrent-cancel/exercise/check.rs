@@ -55,7 +55,7 @@ async fn play<F>(
 where
     F: AsyncFn(&Client, Vec<ClientRequest>) -> anyhow::Result<String>,
 {
-    let stage = Stage::in_process(&LESSON, setup(TICK)?, protocol, wrong)?;
+    let stage = Stage::in_process(LESSON.server, setup(TICK)?, protocol, wrong)?;
     let client = stage.connect().await?;
     // Somebody else's call, on the same connection. It needs longer than all that follows.
     let other = crate::start(&client, &part(1).0, 200).await?;

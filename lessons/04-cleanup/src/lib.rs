@@ -21,7 +21,7 @@ use rmcp::model::RequestId;
 use rmcp::service::RequestHandle;
 use serde_json::{Value, json};
 use shared::calls::{CallRecord, State};
-use shared::client::{Client, patient, tool_call, tool_result};
+use shared::client::Client;
 
 use resources::{Inventory, PERMITS};
 
@@ -50,9 +50,7 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     rows.push(cancelled_gives_back(&client, "export", 0, &nothing).await?);
 
     //    If it is left alone, the report is there, whole, and nothing else.
-    let call = tool_call("export", json!({ "report": "report" }));
-    let handle = client.send_cancellable_request(call, patient()).await?;
-    tool_result(handle.await_response().await?)?;
+    client.call("export", json!({ "report": "report" })).await?;
     let finished = inventory(&client).await?;
     println!("   finished:      {}", in_words(&finished));
     let expected = Inventory { finished: vec!["report.csv".to_owned()], ..nothing.clone() };
@@ -66,7 +64,7 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     // 2. The leak. Each cancelled call keeps what it held, and nothing looks wrong.
     println!("💧 export_leaky, cancelled {PERMITS} times");
     for _ in 0..PERMITS {
-        let handle = start(&client, "export_leaky").await?;
+        let handle = client.at_work("export_leaky", long_export()).await?;
         let (call, _) = cancel(&client, handle).await?;
         ensure!(call.state == State::Cancelled, "export_leaky {}", outcome(&call));
     }
@@ -104,7 +102,7 @@ async fn cancelled_gives_back(
     leases: usize,
     nothing: &Inventory,
 ) -> anyhow::Result<Row> {
-    let handle = start(client, tool).await?;
+    let handle = client.at_work(tool, long_export()).await?;
     let held = inventory(client).await?;
     println!("   at work:       {}", in_words(&held));
     ensure!(held.finished.is_empty(), "{tool} shows a half-written report under its name");
@@ -121,16 +119,9 @@ async fn cancelled_gives_back(
     Ok(row)
 }
 
-/// Starts an export that would take a thousand steps, and returns when it has done the first.
-async fn start(client: &Client, tool: &'static str) -> anyhow::Result<RequestHandle<RoleClient>> {
-    let mut progress = client.progress();
-    let call = tool_call(tool, json!({ "report": "report", "steps": 1000 }));
-    let mut handle = client.send_cancellable_request(call, patient()).await?;
-    tokio::select! {
-        first = progress.next_of(&handle.progress_token) => drop(first?),
-        answer = &mut handle.rx => bail!("{tool} ended before it was at work: {answer:?}"),
-    }
-    Ok(handle)
+/// The arguments of an export that is there to be cancelled.
+fn long_export() -> Value {
+    json!({ "report": "report", "steps": 1000 })
 }
 
 /// Cancels an export, and waits until the server says that it has stopped.
@@ -155,7 +146,7 @@ async fn inventory(client: &Client) -> anyhow::Result<Inventory> {
 /// An inventory in one line.
 fn in_words(held: &Inventory) -> String {
     format!(
-        "{} of {PERMITS} permits free, {} unfinished file(s), {} finished, {} lease(s)",
+        "{} of {PERMITS} permits free; files: {} unfinished, {} finished; leases: {}",
         held.permits_free,
         held.unfinished.len(),
         held.finished.len(),

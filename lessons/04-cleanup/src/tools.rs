@@ -13,7 +13,6 @@ use shared::calls::{Call, CallList};
 use shared::server::Setup;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
-use tokio::task::spawn_blocking;
 use tokio::time::{Duration, sleep};
 
 use crate::resources::{Inventory, Resources};
@@ -171,9 +170,8 @@ impl ExportServer {
         call: &Call,
         ctx: &RequestContext<RoleServer>,
     ) -> anyhow::Result<()> {
-        let data = self.setup.data.clone();
-        let source = spawn_blocking(move || data.find("part_9.csv")).await?;
-        let rows = tokio::fs::read(source.map_err(Error::msg)?).await?;
+        let source = self.setup.data.find("part_9.csv").map_err(Error::msg)?;
+        let rows = tokio::fs::read(source).await?;
         let steps = args.steps.get();
         let upto = |step: u32| rows.len() * step as usize / steps as usize;
         for step in 1..=steps {

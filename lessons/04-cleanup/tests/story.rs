@@ -19,28 +19,12 @@ use shared::calls::State;
 use shared::client::{Client, patient, tool_call};
 use shared::server::Setup;
 use testing::hosted::setup;
+use testing::layers::Swap;
 use testing::story::{ending, paused};
 use tokio::time::timeout;
 
 testing::passes_on!("cleanup", "--tick 100ms", http_2026 stdio_2025 stdio_2026);
 testing::readme_shows_real_output!("cleanup", Some("100ms"));
-
-/// Puts one tool in the place of another.
-struct Swap(&'static str, &'static str);
-
-impl Layer for Swap {
-    fn call_tool<'a>(
-        &'a self,
-        next: &'a Server,
-        mut request: CallToolRequestParams,
-        ctx: RequestContext<RoleServer>,
-    ) -> BoxFuture<'a, Result<CallToolResponse, ErrorData>> {
-        if request.name == self.0 {
-            request.name = self.1.into();
-        }
-        Box::pin(next.call_tool(request, ctx))
-    }
-}
 
 /// Changes what the inventory says.
 struct Lie(fn(&mut Value));
@@ -105,7 +89,7 @@ fn exports(setup: Setup) -> anyhow::Result<Server> {
 fn notices_a_tool_that_leaks_when_cancelled() {
     ends_with(
         |setup| Ok(exports(setup)?.with(Swap("export", "export_leaky"))),
-        "export leaks: cancelled, the server holds 3 of 4 permits free, 1 unfinished file(s)",
+        "export leaks: cancelled, the server holds 3 of 4 permits free; files: 1 unfinished",
     );
 }
 
@@ -176,8 +160,8 @@ fn notices_a_tool_that_holds_no_lease() {
 fn notices_a_tool_that_is_dropped_and_not_told() {
     ends_with(
         |setup| Ok(exports(setup)?.with(Drops("export_leased"))),
-        "export_leased leaks: cancelled, the server holds 4 of 4 permits free, \
-         0 unfinished file(s), 0 finished, 1 lease(s)",
+        "export_leased leaks: cancelled, the server holds 4 of 4 permits free; \
+         files: 0 unfinished, 0 finished; leases: 1",
     );
 }
 
@@ -186,7 +170,7 @@ fn notices_a_tool_that_is_dropped_and_not_told() {
 fn nothing_is_left_after_50_rounds() {
     paused(async {
         let setup = setup(3);
-        let stage = Stage::in_process(&LESSON, setup, LESSON.protocols[0], None).unwrap();
+        let stage = Stage::in_process(LESSON.server, setup, LESSON.protocols[0], None).unwrap();
         let client = stage.connect().await.unwrap();
         let nothing = inventory(&client).await;
         for round in 0..50 {
@@ -254,7 +238,7 @@ async fn an_export_removes_only_its_own_file() {
 #[test]
 fn a_name_that_is_a_path_is_refused() {
     paused(async {
-        let stage = Stage::in_process(&LESSON, setup(0), LESSON.protocols[0], None).unwrap();
+        let stage = Stage::in_process(LESSON.server, setup(0), LESSON.protocols[0], None).unwrap();
         let client = stage.connect().await.unwrap();
         let call = client.call("export", json!({ "report": "../x" })).await;
         let error = format!("{:#}", call.unwrap_err());

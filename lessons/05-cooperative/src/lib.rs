@@ -17,13 +17,11 @@ use course::lesson::{Lesson, Protocol, Transport};
 use course::narrate::{outcome, timeline};
 use course::stage::Stage;
 use hosting::layer::Server;
-use rmcp::RoleClient;
 use rmcp::model::RequestId;
-use rmcp::service::RequestHandle;
 use serde_json::{Value, json};
 use shared::calls::{CallRecord, State};
-use shared::client::{Client, patient, tool_call};
-use tokio::time::{Duration, Instant, sleep};
+use shared::client::Client;
+use tokio::time::{Duration, Instant};
 
 use tools::{EVERY, RowsRead, THREADS};
 
@@ -68,8 +66,8 @@ async fn three_ways(client: &Client) -> anyhow::Result<()> {
     }
 
     // And the one that never looks. All a server can do is to be honest about it.
-    let (handle, id) = at_work(client, "ignores", json!({ "passes": STUBBORN })).await?;
-    let sent_at = Utc::now();
+    let handle = client.at_work("ignores", json!({ "passes": STUBBORN })).await?;
+    let (id, sent_at) = (handle.id.clone(), Utc::now());
     handle.cancel(Some("enough of it".to_owned())).await?;
     let call = until_ended(client, &id).await?;
     ensure!(call.state == State::Finished, "ignores has stopped: {}", outcome(&call));
@@ -98,16 +96,14 @@ async fn how_often(client: &Client) -> anyhow::Result<()> {
             *took = begun.elapsed().min(*took);
         }
     }
-    let never = best[0].1.as_secs_f64();
-    println!("   polls looks every   costs      stops at row   read after the cancel");
-    println!("           never       0.0 %             never   all");
+    println!("   polls looks       a pass takes    stops at row   rows read after the cancel");
+    println!("   never           {:10.1} ms           never   all", best[0].1.as_secs_f64() * 1e3);
     for (every, took) in &best[1..] {
         let passes = json!({ "passes": LONG, "every": every });
         let Stop { rows, after_cancel: after, .. } =
             cancel_at_work(client, "polls", passes).await?;
-        // Less than nothing is noise: the machine had other work.
-        let cost = (100.0 * (took.as_secs_f64() / never - 1.0)).max(0.0);
-        println!("   {every:>8} rows   {cost:+7.1} %   {rows:>15}   {after:>8}");
+        let took = took.as_secs_f64() * 1e3;
+        println!("   every {every:<9} {took:10.1} ms   {rows:>13}   {after:>6}");
         // It stops only where it looks. So after half a million rows comes the first
         // chance to stop, although the cancel came after a fifth of them.
         ensure!(
@@ -127,9 +123,9 @@ async fn a_bound(client: &Client) -> anyhow::Result<()> {
     );
     let mut ids = Vec::new();
     for _ in 0..THREADS {
-        let (handle, id) = at_work(client, "ignores", json!({ "passes": STUBBORN })).await?;
+        let handle = client.at_work("ignores", json!({ "passes": STUBBORN })).await?;
+        ids.push(handle.id.clone());
         handle.cancel(None).await?;
-        ids.push(id);
     }
     match client.call("polls", json!({ "passes": 1 })).await {
         Err(error) => println!("   next caller:  {error:#}"),
@@ -142,7 +138,7 @@ async fn a_bound(client: &Client) -> anyhow::Result<()> {
         until_ended(client, id).await?;
     }
     let busy = rows_read(client).await?.busy_threads;
-    ensure!(busy == 0, "all calls have ended, and {busy} thread(s) are still at work");
+    ensure!(busy == 0, "all calls have ended, but threads are still at work: {busy}");
     println!("   in the end:   {busy} busy threads");
     Ok(())
 }
@@ -181,7 +177,8 @@ async fn cancel_at_work(
     tool: &'static str,
     arguments: Value,
 ) -> anyhow::Result<Stop> {
-    let (handle, id) = at_work(client, tool, arguments).await?;
+    let handle = client.at_work(tool, arguments).await?;
+    let id = handle.id.clone();
     let sent_at = Utc::now();
     handle.cancel(Some("enough of it".to_owned())).await?;
     // The work that is left would take a minute. A server that has not stopped in ten seconds
@@ -193,26 +190,6 @@ async fn cancel_at_work(
         outcome(&call)
     );
     Stop::new(client, call, sent_at).await
-}
-
-/// Starts a call, and returns when the server says that it has done a pass.
-async fn at_work(
-    client: &Client,
-    tool: &'static str,
-    arguments: Value,
-) -> anyhow::Result<(RequestHandle<RoleClient>, RequestId)> {
-    let mut handle = client.send_cancellable_request(tool_call(tool, arguments), patient()).await?;
-    let id = handle.id.clone();
-    loop {
-        if let Ok(answer) = handle.rx.try_recv() {
-            bail!("{tool} ended before it could be cancelled: {answer:?}");
-        }
-        let calls = client.list_calls().await?;
-        if calls.iter().any(|call| call.request_id == id && call.steps_done > 0) {
-            return Ok((handle, id));
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// Returns when the server says that the call has ended, as each call of `ignores` does some day.

@@ -1,6 +1,5 @@
 //! This lesson's tools: three ways to do the same work, two of which can be stopped.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rmcp::handler::server::wrapper::{Json, Parameters};
@@ -71,7 +70,7 @@ impl WorkServer {
         Parameters(WorkArgs { passes }): Parameters<WorkArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<Json<Digest>, String> {
-        let path = self.file().await?;
+        let path = self.setup.data.find(LARGE)?;
         let call = self.setup.calls.start("awaits", passes, &ctx);
         let mut work = Work::new(self.rows.watch(&ctx));
 
@@ -107,7 +106,8 @@ impl WorkServer {
             done = working => done.map(Some),
         };
         drop(work);
-        finish(call, done)
+        // Written down now that the work has stopped.
+        call.finish(done).map(Json)
     }
 
     /// Works on a blocking thread that looks at its token after so many rows.
@@ -117,7 +117,7 @@ impl WorkServer {
         Parameters(PollArgs { passes, every }): Parameters<PollArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<Json<Digest>, String> {
-        let path = self.file().await?;
+        let path = self.setup.data.find(LARGE)?;
         let permit = self.try_thread()?;
         let call = self.setup.calls.start("polls", passes, &ctx);
         let mut work = Work::new(self.rows.watch(&ctx));
@@ -144,7 +144,7 @@ impl WorkServer {
         Parameters(WorkArgs { passes }): Parameters<WorkArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<Json<Digest>, String> {
-        let path = self.file().await?;
+        let path = self.setup.data.find(LARGE)?;
         let permit = self.try_thread()?;
         let call = self.setup.calls.start("ignores", passes, &ctx);
         let mut work = Work::new(self.rows.watch(&ctx));
@@ -178,23 +178,12 @@ impl WorkServer {
         let permit = Arc::clone(&self.threads).try_acquire_owned();
         permit.map_err(|_| format!("busy: all {THREADS} threads are at work, try again later"))
     }
-
-    /// The file that all tools work on. The disk is asked on a blocking thread.
-    async fn file(&self) -> Result<PathBuf, String> {
-        let data = self.setup.data.clone();
-        spawn_blocking(move || data.find(LARGE)).await.map_err(|error| error.to_string())?
-    }
 }
 
-/// Writes down how the call ended. By now the work has stopped.
-fn finish(call: Call, done: anyhow::Result<Option<Digest>>) -> Result<Json<Digest>, String> {
-    call.finish(done).map(Json)
-}
-
-/// The same for work on a thread. If the thread panicked, it has dropped its call: failed.
+/// Writes down how the work of a thread ended. If it panicked, it has dropped its call: failed.
 fn finish_thread(
     thread: Result<(Call, anyhow::Result<Option<Digest>>), JoinError>,
 ) -> Result<Json<Digest>, String> {
     let (call, done) = thread.map_err(|error| error.to_string())?;
-    finish(call, done)
+    call.finish(done).map(Json)
 }

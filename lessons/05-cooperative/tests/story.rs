@@ -66,7 +66,7 @@ async fn ending(server: fn(Setup) -> anyhow::Result<Server>) -> String {
     let lesson = Lesson { server, ..LESSON };
     let setup = setup(0);
     let stop = setup.stop.clone();
-    let stage = Stage::in_process(&lesson, setup, Protocol::V2026, None).unwrap();
+    let stage = Stage::in_process(lesson.server, setup, Protocol::V2026, None).unwrap();
     let played = cooperative::story(&stage).await;
     stop.now();
     played.err().map(|error| format!("{error:#}")).unwrap_or_default()
@@ -161,7 +161,7 @@ notices! {
                 content["busy_threads"] = json!(1);
             }
         }
-        => "all calls have ended, and 1 thread(s) are still at work";
+        => "all calls have ended, but threads are still at work: 1";
 }
 
 async fn client_of(server: Server) -> Client {

@@ -58,7 +58,11 @@ impl Group {
                 let _ = waitpid(Pid::from_raw(other.pid), Some(WaitPidFlag::WNOHANG));
             }
             let count = others.len();
-            ensure!(asked.elapsed() < LIMIT, "{count} process(es) of group {} do not end", self.id);
+            ensure!(
+                asked.elapsed() < LIMIT,
+                "group {} does not end, processes left: {count}",
+                self.id
+            );
             sleep(Duration::from_millis(1)).await;
         }
         self.leader.wait().await.context("the leader of the group was waited for elsewhere")?;

@@ -14,7 +14,7 @@ pub mod tools;
 
 use std::collections::HashSet;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use course::lesson::{Lesson, Protocol, Transport};
 use course::narrate::outcome;
 use course::stage::Stage;
@@ -23,11 +23,11 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use rmcp::RoleClient;
-use rmcp::model::{ClientCapabilities, ProtocolVersion, RequestId};
+use rmcp::model::{ClientCapabilities, ProtocolVersion};
 use rmcp::service::RequestHandle;
 use serde_json::{Value, json};
 use shared::calls::{CallRecord, State};
-use shared::client::{Client, PATIENCE, patient, tool_call};
+use shared::client::{Client, PATIENCE};
 use tokio::time::{Duration, sleep, timeout};
 
 use table::{Process, members};
@@ -57,18 +57,16 @@ pub async fn cancelled(stage: &Stage) -> anyhow::Result<()> {
     let client = stage.connect().await?;
 
     println!("👪 spawns: a shell starts a shell, and that sorts a file again and again");
-    let (handle, id) = at_work(&client, "spawns").await?;
+    let handle = at_work(&client, "spawns").await?;
     println!("   at work:     {}", in_words(&processes(&client).await?.processes));
-    handle.cancel(Some("enough of it".to_owned())).await?;
-    stopped(&client, &id).await?;
+    cancel(&client, handle).await?;
     let left = processes(&client).await?.processes;
     println!("   cancelled:   {}", in_words(&left));
     ensure!(left.is_empty(), "spawns has stopped, and leaves {}", in_words(&left));
 
     println!("🧟 spawns_carelessly: the same, but it kills only the child that it has started");
-    let (handle, id) = at_work(&client, "spawns_carelessly").await?;
-    handle.cancel(Some("enough of it".to_owned())).await?;
-    let call = stopped(&client, &id).await?;
+    let handle = at_work(&client, "spawns_carelessly").await?;
+    let call = cancel(&client, handle).await?;
     let left = processes(&client).await?.processes;
     println!("   the list:    {}", outcome(&call));
     println!("   in truth:    {}", in_words(&left));
@@ -117,30 +115,17 @@ async fn killed(stage: &Stage) -> anyhow::Result<()> {
 }
 
 /// Starts a call, and returns when the server says that it has done a pass.
-async fn at_work(
-    client: &Client,
-    tool: &'static str,
-) -> anyhow::Result<(RequestHandle<RoleClient>, RequestId)> {
-    let call = tool_call(tool, json!({ "passes": 1000 }));
-    let mut handle = client.send_cancellable_request(call, patient()).await?;
-    let id = handle.id.clone();
-    loop {
-        if let Ok(answer) = handle.rx.try_recv() {
-            bail!("{tool} ended before it could be cancelled: {answer:?}");
-        }
-        let calls = client.list_calls().await?;
-        if calls.iter().any(|call| call.request_id == id && call.steps_done > 0) {
-            return Ok((handle, id));
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
+async fn at_work(client: &Client, tool: &'static str) -> anyhow::Result<RequestHandle<RoleClient>> {
+    client.at_work(tool, json!({ "passes": 1000 })).await
 }
 
-/// Returns when the server says that this cancelled call has ended.
-async fn stopped(client: &Client, id: &RequestId) -> anyhow::Result<CallRecord> {
+/// Cancels a call, and returns when the server says that it has stopped.
+async fn cancel(client: &Client, handle: RequestHandle<RoleClient>) -> anyhow::Result<CallRecord> {
+    let id = handle.id.clone();
+    handle.cancel(Some("enough of it".to_owned())).await?;
     // The work that is left would take minutes. A server that has not stopped in ten seconds
     // will not.
-    let call = client.ask_by_id(id).await?;
+    let call = client.ask_by_id(&id).await?;
     ensure!(
         call.state == State::Cancelled,
         "{} did not stop when it was cancelled: {}",
@@ -183,5 +168,5 @@ fn alive(processes: &[Process]) -> usize {
 
 fn in_words(processes: &[Process]) -> String {
     let alive = alive(processes);
-    format!("{alive} process(es) alive, {} zombie(s)", processes.len() - alive)
+    format!("processes alive: {alive}, zombies: {}", processes.len() - alive)
 }

@@ -2,7 +2,6 @@
 //! starts.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use anyhow::{Context, Error};
@@ -109,7 +108,7 @@ impl SortServer {
                 return Err(format!("{error:#}"));
             }
         }
-        Ok(format!("swept {count} group(s)"))
+        Ok(format!("groups swept: {count}"))
     }
 
     /// Lists the calls this server runs and has run, newest last.
@@ -125,7 +124,7 @@ impl SortServer {
         call: &Call,
         ctx: &RequestContext<RoleServer>,
     ) -> anyhow::Result<Option<()>> {
-        let path = self.file().await?;
+        let path = self.setup.data.find(LARGE).map_err(Error::msg)?;
         let mut group = self.listed(sort::start(&path, passes))?;
         let sorted = tokio::select! {
             biased;
@@ -144,7 +143,7 @@ impl SortServer {
         call: &Call,
         ctx: &RequestContext<RoleServer>,
     ) -> anyhow::Result<Option<()>> {
-        let path = self.file().await?;
+        let path = self.setup.data.find(LARGE).map_err(Error::msg)?;
         let mut group = self.listed(sort::start_unwatched(&path, passes))?;
         let sorted = tokio::select! {
             biased;
@@ -166,11 +165,6 @@ impl SortServer {
         groups.ids.retain(|id| id.strong_count() > 0);
         groups.ids.push(group.id());
         Ok(group)
-    }
-
-    async fn file(&self) -> anyhow::Result<PathBuf> {
-        let data = self.setup.data.clone();
-        spawn_blocking(move || data.find(LARGE)).await?.map_err(Error::msg)
     }
 
     fn groups(&self) -> MutexGuard<'_, Groups> {

@@ -5,13 +5,10 @@
 
 use course::lesson::{Lesson, Protocol};
 use course::stage::Stage;
-use futures::future::BoxFuture;
-use hosting::layer::{Layer, Server};
+use hosting::layer::Server;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use rmcp::model::{CallToolRequestParams, CallToolResponse, ClientCapabilities, ProtocolVersion};
-use rmcp::service::RequestContext;
-use rmcp::{ErrorData, RoleServer, ServerHandler};
+use rmcp::model::{ClientCapabilities, ProtocolVersion};
 use serde_json::{Value, json};
 use shared::calls::State;
 use shared::client::{Client, patient, tool_call};
@@ -21,6 +18,7 @@ use subprocess::group::{Group, adopt};
 use subprocess::table::{Process, members};
 use subprocess::tools::SortServer;
 use testing::hosted::setup;
+use testing::layers::Swap;
 use tokio::process::Command;
 use tokio::time::{Duration, sleep, timeout};
 
@@ -30,23 +28,6 @@ const DEADLINE: Duration = Duration::from_secs(30);
 testing::passes_on!("subprocess", "", http_2026 stdio_2025 stdio_2026);
 testing::readme_shows_real_output!("subprocess");
 
-/// Puts one tool in the place of another.
-struct Swap(&'static str, &'static str);
-
-impl Layer for Swap {
-    fn call_tool<'a>(
-        &'a self,
-        next: &'a Server,
-        mut request: CallToolRequestParams,
-        ctx: RequestContext<RoleServer>,
-    ) -> BoxFuture<'a, Result<CallToolResponse, ErrorData>> {
-        if request.name == self.0 {
-            request.name = self.1.into();
-        }
-        Box::pin(next.call_tool(request, ctx))
-    }
-}
-
 fn sorter(setup: Setup) -> Server {
     Server::new(SortServer::new(setup))
 }
@@ -54,7 +35,7 @@ fn sorter(setup: Setup) -> Server {
 /// A server and its clients in this process.
 fn stage(server: fn(Setup) -> anyhow::Result<Server>) -> Stage {
     let lesson = Lesson { server, ..LESSON };
-    Stage::in_process(&lesson, setup(0), Protocol::V2026, None).unwrap()
+    Stage::in_process(lesson.server, setup(0), Protocol::V2026, None).unwrap()
 }
 
 async fn ends_with(stage: Stage, sentence: &str) {
@@ -163,7 +144,7 @@ async fn the_id_of_a_group_stays_ours_until_it_is_swept() {
     client.call("sweep", Value::Null).await.unwrap();
     assert_eq!(members(id).unwrap(), []);
     let again = client.call("sweep", Value::Null).await.unwrap();
-    assert!(format!("{again:?}").contains("swept 0 group(s)"), "{again:?}");
+    assert!(format!("{again:?}").contains("groups swept: 0"), "{again:?}");
 }
 
 /// A process of the group that cannot be waited for: its parent lives, in another group, and
@@ -180,7 +161,7 @@ async fn end_gives_up_on_what_does_not_end() {
         .unwrap();
     until(id, |all| all.len() == 2).await;
     let error = timeout(DEADLINE, group.end()).await.unwrap().unwrap_err();
-    assert_eq!(error.to_string(), format!("1 process(es) of group {id} do not end"));
+    assert_eq!(error.to_string(), format!("group {id} does not end, processes left: 1"));
     stranger.kill().await.unwrap();
     timeout(DEADLINE, group.end()).await.unwrap().unwrap();
 }

@@ -40,6 +40,8 @@ pub async fn idle(stage: &Stage, mut keep_alive: Duration) -> anyhow::Result<()>
     let sessions = (stage.transport, stage.protocol) == (Transport::Http, Protocol::V2025);
     ensure!(sessions, "only HTTP 2025-11-25 has sessions: leave out --transport and --protocol");
     ensure!(!stage.foreign, "this chapter hosts servers with impatient sessions: leave out --url");
+    let wait = (keep_alive + DRAIN + EARLY).as_secs();
+    println!("   two calls at once, one of them silent; this takes about {wait} s");
     let longest = keep_alive * 4;
     let (silent, talking) = loop {
         // One call takes as many steps as outlive the session, the silent one twice as many.

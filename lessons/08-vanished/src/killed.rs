@@ -57,6 +57,8 @@ async fn over_http(stage: &Stage, protocol: Protocol) -> anyhow::Result<()> {
     } else {
         // The same sockets close. But here a client may come back for its answer
         // (`Last-Event-ID`), so a lost connection is no cancel: the work goes to its end.
+        let left = before.steps_total.saturating_sub(before.steps_done);
+        println!("   its call has {left} steps left; we wait for its end");
         let after = until(&witness, before.call, u32::MAX).await?;
         ensure!(
             after.state == State::Finished && after.steps_done == after.steps_total,
@@ -75,7 +77,7 @@ async fn on_stdio(stage: &Stage) -> anyhow::Result<()> {
     let mut victim = Program::start(program.env(STEPS, MAX_STEPS.to_string()))?;
     victim.line_with("is at work").await?;
     victim.kill().await?;
-    println!("   kill -9 before the first step");
+    println!("   kill -9 before the first step; a server on stdio gives its calls 2 s to end");
     // The server's input ends, and nobody reads its output. It may give running calls a few
     // seconds to answer, then it cancels what is left. A server that does not notice works on.
     let started = format!("step {NOTICED} of");

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::model::{
     CallToolResponse, CallToolResult, CancelTaskParams, ClientCapabilities, ContentBlock,
@@ -15,7 +16,7 @@ use rmcp::task_manager::TaskExit;
 use rmcp::{ErrorData, RoleServer, ServerHandler, schemars, tool, tool_handler, tool_router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::calls::{Call, CallList, State};
+use shared::calls::{Call, CallList};
 use shared::note::CallNote;
 use shared::server::{Caller, FileServer, ProcessArgs, Setup, Steps, processed};
 use tokio::time::sleep;
@@ -105,17 +106,10 @@ impl TaskServer {
         let path = self.setup.data.find(&args.filename)?;
         let (Steps(steps), files) = (args.processing_time, self.files.clone());
         let call = self.setup.calls.start("process_large_file", steps, &ctx);
-        let work = async move |asker: Asker| match files.process(path, steps, &call, &asker).await {
-            Ok(Some(summary)) => {
-                call.end(State::Finished);
-                Ok(processed(&args.filename, &summary))
-            }
-            // Written down when the work has stopped, and before the task says so.
-            Ok(None) => {
-                call.end(State::Cancelled);
-                Err(TaskExit::Cancelled)
-            }
-            Err(error) => Ok(failed(format!("{} cannot be read: {error:#}", args.filename))),
+        let work = async move |asker: Asker| {
+            let done = files.process(path, steps, &call, &asker).await;
+            let done = done.with_context(|| format!("{} cannot be read", args.filename));
+            finish(call, done.map(|done| done.map(|summary| processed(&args.filename, &summary))))
         };
         self.answer(ctx, work).await
     }
@@ -134,23 +128,13 @@ impl TaskServer {
         let work = async move |asker: Asker| {
             let posting = tokio::select! {
                 biased;
-                () = asker.stop().cancelled() => {
-                    call.end(State::Cancelled);
-                    return Err(TaskExit::Cancelled);
-                }
+                () = asker.stop().cancelled() => return finish(call, Ok(None)),
                 // One posting at a time. A call that waits for its turn can still be cancelled.
                 posting = journal.begin() => posting,
             };
-            match post(&path, posting, tick, &call, &asker).await {
-                Ok(rows) => {
-                    call.end(State::Finished);
-                    let text = format!("posted {rows} rows");
-                    let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
-                    result.structured_content = Some(json!({ "posted": rows }));
-                    Ok(result)
-                }
-                Err(error) => Ok(failed(format!("{} cannot be posted: {error}", args.filename))),
-            }
+            let done = post(&path, posting, tick, &call, &asker).await;
+            let done = done.with_context(|| format!("{} cannot be posted", args.filename));
+            finish(call, done.map(|rows| Some(posted(rows))))
         };
         self.answer(ctx, work).await
     }
@@ -299,6 +283,22 @@ fn require_tasks(ctx: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
     Err(ErrorData::missing_required_client_capability(required))
 }
 
-fn failed(why: String) -> CallToolResult {
-    CallToolResult::error(vec![ContentBlock::text(why)])
+/// Writes down how the call ended: when its work has stopped, and before its task says so. A tool
+/// that failed has a result, which says why.
+fn finish(
+    call: Call,
+    done: anyhow::Result<Option<CallToolResult>>,
+) -> Result<CallToolResult, TaskExit> {
+    let cancelled = matches!(done, Ok(None));
+    call.finish(done).or_else(|why| {
+        let failed = CallToolResult::error(vec![ContentBlock::text(why)]);
+        if cancelled { Err(TaskExit::Cancelled) } else { Ok(failed) }
+    })
+}
+
+fn posted(rows: usize) -> CallToolResult {
+    let text = ContentBlock::text(format!("posted {rows} rows"));
+    let mut result = CallToolResult::success(vec![text]);
+    result.structured_content = Some(json!({ "posted": rows }));
+    result
 }

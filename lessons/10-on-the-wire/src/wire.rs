@@ -1,5 +1,6 @@
 //! HTTP by hand: sends JSON, and prints what goes out and what comes in.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, bail, ensure};
@@ -35,7 +36,28 @@ pub struct Response {
     pub session: Option<String>,
     status: StatusCode,
     messages: BoxStream<'static, anyhow::Result<Value>>,
+    print: Printer,
+}
+
+/// Prints what goes and comes, and when; or nothing, for the same question asked once more.
+#[derive(Debug, Clone, Copy)]
+struct Printer {
     started: Instant,
+    silent: bool,
+}
+
+impl Printer {
+    fn line(self, arrow: &str, text: impl Display) {
+        if !self.silent {
+            println!("{:7.3} s {arrow} {text}", self.started.elapsed().as_secs_f64());
+        }
+    }
+
+    fn more(self, text: impl Display) {
+        if !self.silent {
+            println!("            {text}");
+        }
+    }
 }
 
 impl Wire {
@@ -52,6 +74,10 @@ impl Wire {
 
     /// POSTs a message, and returns when the head of the response is there.
     pub async fn post(&self, message: &Value) -> anyhow::Result<Response> {
+        self.send(message, Printer { started: self.started, silent: false }).await
+    }
+
+    async fn send(&self, message: &Value, print: Printer) -> anyhow::Result<Response> {
         let mut headers = self.headers.clone();
         // 2026-07-28 repeats in the headers what a proxy may want to know of the body.
         if self.is_stateless() {
@@ -59,7 +85,7 @@ impl Wire {
             let tool = message["params"]["name"].as_str();
             headers.extend(tool.map(|name| ("Mcp-Name", name.to_owned())));
         }
-        println!("{} → POST {}", clock(self.started), self.url);
+        print.line("→", format_args!("POST {}", self.url));
         // These two go with every POST, and are not printed each time.
         let mut request = self
             .http
@@ -67,25 +93,25 @@ impl Wire {
             .header("Content-Type", "application/json")
             .header("Accept", "application/json, text/event-stream");
         for (name, value) in headers {
-            println!("            {name}: {value}");
+            print.more(format_args!("{name}: {value}"));
             request = request.header(name, value);
         }
-        println!("            {message}");
+        print.more(message);
         let sent = timeout(PATIENCE, request.body(message.to_string()).send()).await;
         let response = sent.context("the server says nothing")?.with_context(|| {
             let url = &self.url;
             format!("no server answers at {url}; start one with `serve`, or name it with --url")
         })?;
-        self.read(response).await
+        Self::read(response, print).await
     }
 
-    async fn read(&self, response: reqwest::Response) -> anyhow::Result<Response> {
+    async fn read(response: reqwest::Response, print: Printer) -> anyhow::Result<Response> {
         let header = |name| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let (session, kind) = (header("mcp-session-id"), header("content-type"));
         let status = response.status();
-        println!("{} ← {status} {}", clock(self.started), kind.as_deref().unwrap_or("(no body)"));
+        print.line("←", format_args!("{status} {}", kind.as_deref().unwrap_or("(no body)")));
         if let Some(session) = &session {
-            println!("            Mcp-Session-Id: {session}");
+            print.more(format_args!("Mcp-Session-Id: {session}"));
         }
         // A server may answer a request with one JSON body or with a stream of events.
         let messages = if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
@@ -98,12 +124,13 @@ impl Wire {
                 Err(_) => bail!("the server answered {status}: {body}"),
             }
         };
-        Ok(Response { session, status, messages, started: self.started })
+        Ok(Response { session, status, messages, print })
     }
 
     /// Asks the server until it says that our call no longer runs, or has gone on for `GRACE`
     /// steps.
     pub async fn stopped(&self) -> anyhow::Result<()> {
+        println!("            (the client asks `list_calls` until the call has ended)");
         let mut call = self.record().await?;
         let steps = |call: &Value| call["steps_done"].as_u64().unwrap_or_default();
         let (asked, after) = (Instant::now(), steps(&call) + GRACE);
@@ -129,11 +156,16 @@ impl Wire {
         let ask = json!({ "jsonrpc": "2.0", "id": self.ids.fetch_add(1, Ordering::Relaxed),
             "method": "tools/call", "params": { "name": "list_calls", "arguments": {} } });
         let ask = if self.is_stateless() { with_meta(ask) } else { ask };
-        let answer = self.post(&ask).await?.answer().await?;
+        let print = Printer { started: self.started, silent: true };
+        let answer = self.send(&ask, print).await?.answer().await?;
         let calls = answer["result"]["structuredContent"]["calls"].as_array();
         let work = |call: &&Value| call["tool"] == "process_large_file";
         let ours = calls.and_then(|calls| calls.iter().rfind(work));
-        ours.cloned().with_context(|| format!("the server does not list our call: {answer}"))
+        let ours = ours.with_context(|| format!("the server does not list our call: {answer}"))?;
+        let (state, done, total) = (&ours["state"], &ours["steps_done"], &ours["steps_total"]);
+        let print = Printer { silent: false, ..print };
+        print.line("←", format_args!("state {state}, {done} of {total} steps"));
+        Ok(ours.clone())
     }
 
     fn is_stateless(&self) -> bool {
@@ -147,16 +179,16 @@ impl Response {
         let next = timeout(PATIENCE, self.messages.next()).await;
         let next = next.with_context(|| format!("an open stream, and nothing for {PATIENCE:?}"))?;
         let Some(message) = next.transpose()? else {
-            println!("{} ← (the response ends)", clock(self.started));
+            self.print.line("←", "(the response ends)");
             return Ok(None);
         };
         let text = message.to_string();
         match text.char_indices().nth(WIDTH) {
             Some((end, _)) => {
                 let (start, bytes) = (&text[..end], text.len());
-                println!("{} ← {start}... ({bytes} bytes)", clock(self.started));
+                self.print.line("←", format_args!("{start}... ({bytes} bytes)"));
             }
-            None => println!("{} ← {text}", clock(self.started)),
+            None => self.print.line("←", text),
         }
         Ok(Some(message))
     }
@@ -207,8 +239,4 @@ async fn message_of(event: Result<Sse, sse_stream::Error>) -> Option<anyhow::Res
         }
         Err(error) => Some(Err(error.into())),
     }
-}
-
-fn clock(started: Instant) -> String {
-    format!("{:7.3} s", started.elapsed().as_secs_f64())
 }

@@ -1,14 +1,12 @@
 //! What a lesson is.
 
-use std::fmt;
-
-use clap::ValueEnum;
 use futures::future::BoxFuture;
 use hosting::layer::Server;
 use shared::server::Setup;
 
 use crate::exercise::Exercise;
 use crate::stage::Stage;
+pub use crate::way::{Protocol, Transport};
 
 /// A lesson, as the command line and the tour know it.
 #[derive(Clone, Copy)]
@@ -48,42 +46,4 @@ pub struct Chapter {
     pub in_story: bool,
     /// Plays the chapter.
     pub story: Story,
-}
-
-/// How messages travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Transport {
-    /// Streamable HTTP.
-    Http,
-    /// Standard input and output of a child process.
-    Stdio,
-}
-
-/// A revision of the Model Context Protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Protocol {
-    /// Sessions, opened by `initialize`; a cancel is always a notification.
-    #[value(name = "2025-11-25")]
-    V2025,
-    /// No sessions; on HTTP, closing the response stream is the cancel.
-    #[value(name = "2026-07-28")]
-    V2026,
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Http => "http",
-            Self::Stdio => "stdio",
-        })
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V2025 => "2025-11-25",
-            Self::V2026 => "2026-07-28",
-        })
-    }
 }

@@ -12,3 +12,4 @@ pub mod narrate;
 mod progress;
 pub mod run;
 pub mod stage;
+mod way;

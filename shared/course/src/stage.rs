@@ -15,7 +15,7 @@ use tokio::process::Command;
 /// What can be wrong with a server, for a story or a check that wants such a server.
 pub use wrong::Wrong;
 
-use crate::lesson::{Lesson, Protocol, Transport};
+use crate::way::{Protocol, Transport};
 
 /// The length of a step, unless the command line says otherwise.
 pub const DEFAULT_TICK: Duration = Duration::from_secs(1);
@@ -62,13 +62,13 @@ impl Stage {
     /// A stage whose server and clients share one process and one thread, connected by pipes in
     /// memory that carry what standard input and output carry. For tests with a paused clock.
     pub fn in_process(
-        lesson: &Lesson,
+        make: fn(Setup) -> anyhow::Result<Server>,
         setup: Setup,
         protocol: Protocol,
         wrong: Option<Wrong>,
     ) -> anyhow::Result<Self> {
         let (tick, stop) = (setup.tick, setup.stop.clone());
-        let server = (lesson.server)(setup)?;
+        let server = make(setup)?;
         let (server, between) = Wrong::apply(wrong, server);
         Ok(Self { tick, wrong, ..Self::piped(server, between, stop, protocol) })
     }

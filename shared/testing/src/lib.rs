@@ -4,6 +4,7 @@
 
 pub mod exercise;
 pub mod hosted;
+pub mod layers;
 pub mod newman;
 pub mod process;
 pub mod raw;

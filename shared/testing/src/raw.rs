@@ -164,11 +164,16 @@ impl RawClient {
         Events::of(self.post(&call).await).await
     }
 
+    /// A request of any method.
+    pub async fn request(&self, id: impl Into<Value>, method: &str, params: Value) -> Events {
+        let mut message = request(self.protocol, &id.into(), method, params);
+        self.declare(&mut message);
+        Events::of(self.post(&message).await).await
+    }
+
     /// The answer to a request of any method.
     pub async fn ask(&self, method: &str, params: Value) -> Value {
-        let mut ask = request(self.protocol, &json!("ask"), method, params);
-        self.declare(&mut ask);
-        Events::of(self.post(&ask).await).await.answer().await
+        self.request("ask", method, params).await.answer().await
     }
 
     fn declare(&self, request: &mut Value) {

@@ -85,7 +85,7 @@ pub fn ending(lesson: &Lesson, protocol: Protocol, wrong: Option<Wrong>, tick_ms
     paused(async {
         let setup = setup(tick_ms);
         let stop = setup.stop.clone();
-        let stage = Stage::in_process(lesson, setup, protocol, wrong).unwrap();
+        let stage = Stage::in_process(lesson.server, setup, protocol, wrong).unwrap();
         let played = (lesson.story)(&stage).await;
         stop.now();
         played.err().map(|error| format!("{error:#}")).unwrap_or_default()

@@ -71,7 +71,7 @@ fn the_victim_is_not_on_the_menu() {
 /// How the chapter `idle` ends with sessions that are closed after `keep_alive`.
 async fn idle_with(wrong: Option<Wrong>, keep_alive: Duration) -> String {
     let mut stage = Stage::over_http("", Protocol::V2025);
-    (stage.tick, stage.wrong) = (Duration::from_millis(200), wrong);
+    (stage.tick, stage.wrong) = (Duration::from_millis(800), wrong);
     let error = Box::pin(idle::idle(&stage, keep_alive)).await.unwrap_err();
     format!("{error:#}")
 }
@@ -85,6 +85,6 @@ async fn notices_a_silent_call_that_survives_its_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn notices_a_session_that_is_closed_between_two_steps() {
-    let error = idle_with(None, Duration::from_millis(100)).await;
+    let error = idle_with(None, Duration::from_millis(400)).await;
     assert!(error.contains("progress did not keep the session open: the call cancel"), "{error}");
 }

@@ -17,8 +17,8 @@ use shared::server::{FileServer, Setup};
 use shared::stop::Stop;
 use tokio::time::sleep;
 
-use crate::lesson::Protocol;
 use crate::stage::Stage;
+use crate::way::Protocol;
 
 /// The tool that the learner writes, by the name that the lessons call it by.
 pub const TOOL: &str = "process_large_file";

@@ -3,3 +3,4 @@
 mod bad_input;
 mod cancel;
 mod panic_and_shutdown;
+mod subscriptions;
