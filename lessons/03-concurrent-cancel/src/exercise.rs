@@ -13,8 +13,10 @@
 //!
 //! What you may use:
 //! - `client.send_cancellable_request(call, patient()).await?` sends a call. Its handle has an `id`,
-//!   and `handle.await_response().await` is the answer: `tool_result` and `text_of` read it.
+//!   and `handle.await_response().await` is the answer: `tool_result` and `text_of` read it. All
+//!   three are in `shared::client`. A `tokio::task::JoinSet` waits for several answers at once.
 //! - `client.notify_cancelled(CancelledNotificationParam::new(Some(id), None)).await?`
+//!   cancels by id, with `rmcp::model::CancelledNotificationParam`.
 //! - `client.ask_by_id(&id).await?` waits until a call has ended, and returns its record.
 //!   `client.list_calls().await?` returns the records of all.
 //!

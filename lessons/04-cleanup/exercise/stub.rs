@@ -11,7 +11,8 @@
 //!
 //! What you may use:
 //! - `held.try_permit()?` and `held.unfinished(name).await?` give themselves back in their `Drop`.
-//!   `file.writer()?` is a `tokio::fs::File`, `file.publish().await?` gives it its real name.
+//!   `file.writer()?` is a `tokio::fs::File` (`use tokio::io::AsyncWriteExt;` for `write_all` and
+//!   `flush`), `file.publish().await?` gives it its real name.
 //! - `held.take_lease(name).await?` and `held.give_back_lease(name).await?`: no `Drop` does that.
 //! - `report.name()`, `report.parts()`, `report.part().await?` and `ctx.ct`.
 //!

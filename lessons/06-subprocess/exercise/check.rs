@@ -31,14 +31,15 @@ pub const EXERCISE: Exercise = Exercise {
 /// How long a process that has been killed may still be listed.
 const DYING: Duration = Duration::from_secs(3);
 
-/// A script that starts two others, each of which writes down its process id. `$1` is where.
+/// A script that starts two others, each of which writes down its process id. `$1` is where. They
+/// end by themselves, after longer than anybody looks: an answer that blocks leaves them alone.
 const LONG: &str = "echo $$ >> \"$1\"
-sh -c 'echo $$ >> \"$1\"; exec sleep 300' sh \"$1\" >/dev/null 2>&1 &
-sh -c 'echo $$ >> \"$1\"; exec sleep 300' sh \"$1\" >/dev/null 2>&1 &
+sh -c 'echo $$ >> \"$1\"; exec sleep 60' sh \"$1\" >/dev/null 2>&1 &
+sh -c 'echo $$ >> \"$1\"; exec sleep 60' sh \"$1\" >/dev/null 2>&1 &
 echo started; wait";
 /// A script that ends, and leaves one behind.
 const SHORT: &str = "echo $$ >> \"$1\"
-sh -c 'echo $$ >> \"$1\"; exec sleep 300' sh \"$1\" >/dev/null 2>&1 &
+sh -c 'echo $$ >> \"$1\"; exec sleep 60' sh \"$1\" >/dev/null 2>&1 &
 while [ $(wc -l < \"$1\") -lt 2 ]; do :; done
 echo hello";
 
@@ -49,8 +50,9 @@ impl Family {
     fn new() -> anyhow::Result<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("exercise-{}-{number}.pids", std::process::id());
-        let file = std::env::current_exe()?.with_file_name(name);
+        let folder = std::env::current_exe()?.with_file_name("exercises");
+        std::fs::create_dir_all(&folder)?;
+        let file = folder.join(format!("{}-{number}.pids", std::process::id()));
         std::fs::write(&file, "")?;
         Ok(Self(file))
     }
@@ -163,7 +165,7 @@ where
     );
     ensure!(
         others == 3,
-        "a script was cancelled, and 3 - {others} processes of another call went with it\n\
+        "a script was cancelled, and {others} of 3 processes of another call are left\n\
          each call has a group of its own, and ends that one only"
     );
     other.cancel(None).await?;

@@ -11,7 +11,8 @@
 //!
 //! What you may use: `ctx.peer` sends to the client, as `client` does to a server:
 //! `ctx.peer.send_cancellable_request(ServerRequest::PingRequest(PingRequest::default()), options)`.
-//! Its options can have a timeout. `tokio::select!` waits for several things at once.
+//! Both are in `rmcp::model`. The options, `rmcp::service::PeerRequestOptions`, can have a timeout.
+//! `tokio::select!` waits for several things at once.
 //! (2026-07-28 needs none of this, and has no such ping: a lost connection is a cancel.)
 //!
 //! Check it with `cargo run -p vanished -- exercise`. A solution: `-- exercise --solution`.

@@ -13,9 +13,11 @@
 //!
 //! What you may use:
 //! - `stage.connect_as(capabilities, stage.protocol).await?` is a client, if
-//!   `ClientCapabilities::builder().enable_tasks().build()` are its capabilities.
+//!   `ClientCapabilities::builder().enable_tasks().build()` are its capabilities
+//!   (`rmcp::model::ClientCapabilities`).
 //! - All of `crate::client`, which is `src/client.rs`: `start`, `look`, `watch`, `cancel`.
-//! - `client.ask(started.call).await?` is the record of the work in the server's list.
+//! - `client.ask(started.call).await?` is the record of the work in the server's list: its
+//!   `state` should be `shared::calls::State::Cancelled`.
 //!
 //! Check it with `cargo run -p tasks -- exercise`. A solution: `-- exercise --solution`.
 //! More of it in README.md, "Exercise".

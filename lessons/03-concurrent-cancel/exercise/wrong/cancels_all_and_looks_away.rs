@@ -26,5 +26,7 @@ pub async fn hedged(client: &Client, calls: Vec<ClientRequest>) -> anyhow::Resul
         let cancel = CancelledNotificationParam::new(Some(id), None);
         client.notify_cancelled(cancel).await?;
     }
+    // Give the server some time.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     Ok(text_of(&first))
 }

@@ -1,4 +1,4 @@
-//! Hint: a script was cancelled, and 3 - 0 processes of another call went with it
+//! Hint: a script was cancelled, and 0 of 3 processes of another call are left
 
 use std::process::Stdio;
 use std::sync::Mutex;

@@ -1,0 +1,25 @@
+//! Hint: the check does not come to its end
+
+use anyhow::ensure;
+use course::stage::Stage;
+use rmcp::model::{ClientCapabilities, TaskStatus};
+use serde_json::json;
+
+use crate::client::{cancel, start, watch};
+
+pub async fn prove(stage: &Stage) -> anyhow::Result<()> {
+    let with_tasks = ClientCapabilities::builder().enable_tasks().build();
+    let client = stage.connect_as(with_tasks.clone(), stage.protocol).await?;
+    let work = json!({ "filename": "large_dataset.csv", "processing_time": 100 });
+    let started = start(&client, "process_large_file", work).await?;
+    client.close().await?;
+    let client = stage.connect_as(with_tasks, stage.protocol).await?;
+    let (found, _) = watch(&client, &started, 2).await?;
+    let status = found.status();
+    ensure!(status == TaskStatus::Working, "the task is not at work: it is {status:?}");
+
+    cancel(&client, &started.task.task_id).await?;
+    // Nobody says anything without being asked.
+    std::future::pending::<()>().await;
+    client.close().await
+}
