@@ -2,6 +2,7 @@
 //!
 //! `cargo run -p check-server -- http://localhost:8000/mcp`, or a command: `-- -- COMMAND ARGS...`
 
+mod bench;
 mod catalogue;
 mod check;
 mod client;
@@ -46,6 +47,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Sub {
+    /// Measure how fast a server is at being told to stop.
+    Bench(Box<bench::BenchArgs>),
     /// Play the server, and judge a client.
     Client(client::ClientArgs),
     /// Serve a practice server, healthy or wrong in one way.
@@ -115,6 +118,7 @@ enum Protocol {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.command {
+        Some(Sub::Bench(args)) => bench::bench(*args).await,
         Some(Sub::Client(args)) => client::watch(args).await,
         Some(Sub::Practice(args)) => practice::serve(args).await.map(|()| ExitCode::SUCCESS),
         Some(Sub::Survey(args)) => survey::survey(args).await,
@@ -150,24 +154,31 @@ async fn check_server(args: CheckArgs) -> anyhow::Result<ExitCode> {
     {
         bail!("no process {pid} can be seen on this machine");
     }
-    let arguments = args.args.as_deref().map(|text| -> anyhow::Result<Value> {
-        let value: Value = serde_json::from_str(text).context("--args is no JSON")?;
-        if !value.is_object() {
-            bail!("--args must be a JSON object, like {{\"seconds\": 10}}");
-        }
-        Ok(value)
-    });
-    let wishes =
-        Wishes { tool: args.tool, arguments: arguments.transpose()?, status: args.status_tool };
-    let revisions = match args.protocol {
-        None => vec![Revision::Handshake, Revision::Stateless],
-        Some(Protocol::V2025) => vec![Revision::Handshake],
-        Some(Protocol::V2026) => vec![Revision::Stateless],
-    };
+    let arguments = args.args.as_deref().map(arguments).transpose()?;
+    let wishes = Wishes { tool: args.tool, arguments, status: args.status_tool };
+    let revisions = revisions(args.protocol);
     let until = Instant::now() + Duration::from_secs(args.limit);
     let options = Options { only: args.only, places: args.places, pid: args.pid, until };
     let report = check::check(&place, &revisions, &wishes, &options).await?;
     give(&args.output, &subject(&report), &report.findings, false)
+}
+
+/// The arguments of a tool, from the command line.
+fn arguments(text: &str) -> anyhow::Result<Value> {
+    let value: Value = serde_json::from_str(text).context("--args is no JSON")?;
+    if !value.is_object() {
+        bail!("--args must be a JSON object, like {{\"seconds\": 10}}");
+    }
+    Ok(value)
+}
+
+/// The revisions to look at: one, or both.
+fn revisions(only: Option<Protocol>) -> Vec<Revision> {
+    match only {
+        None => vec![Revision::Handshake, Revision::Stateless],
+        Some(Protocol::V2025) => vec![Revision::Handshake],
+        Some(Protocol::V2026) => vec![Revision::Stateless],
+    }
 }
 
 fn subject(report: &Report) -> Value {

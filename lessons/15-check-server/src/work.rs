@@ -335,7 +335,7 @@ pub fn new_children(before: &Window, during: &Window) -> Vec<(tree::Process, Str
 }
 
 /// The result of a tool as JSON that has this field. SDKs differ in where they put it.
-fn structured(result: &Value, field: &str) -> Option<Value> {
+pub fn structured(result: &Value, field: &str) -> Option<Value> {
     let structured = &result["structuredContent"];
     let text =
         result["content"][0]["text"].as_str().and_then(|text| serde_json::from_str(text).ok());
