@@ -37,6 +37,8 @@ pub struct Run {
     pub version: String,
     pub revision: String,
     pub calls: Count,
+    /// The server notes when a tool ends. If not, the ends of tools are when they were seen.
+    pub stamped: bool,
     pub latency: Latency,
     pub floor: Latency,
     pub cycles: Vec<Cycles>,
@@ -135,15 +137,23 @@ pub async fn measure(
 ) -> anyhow::Result<Run> {
     let mut run = Run { revision: lane.revision.name().to_owned(), ..Run::default() };
     news("one cancel at a time");
-    (run.latency, run.floor) = latency(lane, floor, plan.samples, &mut run.calls).await?;
+    let mut clients = Vec::new();
+    for (lane, count) in [(lane, &mut run.calls), (floor, &mut Count::default())] {
+        let mut client = Client::new(lane, Habits { reports: true, ends: true }).await?;
+        client.learn(count).await?;
+        clients.push(client);
+    }
+    let habits = clients[0].habits;
+    run.stamped = clients[0].witness.stamped;
+    (run.latency, run.floor) = latency(clients, plan.samples, &mut run.calls).await?;
     for at_once in [1, 32] {
         news(&format!("start and cancel, {at_once} at once"));
-        run.cycles.push(cycles(lane, at_once, plan.cycles, &mut run.calls).await?);
+        run.cycles.push(cycles(lane, habits, at_once, plan.cycles, &mut run.calls).await?);
     }
     let memory = lane.pid.and_then(resident);
     for calls in &plan.storms {
         news(&format!("a storm of {calls}"));
-        let storm = timeout(STORM, storm(lane, *calls, memory, &mut run.calls)).await;
+        let storm = timeout(STORM, storm(lane, habits, *calls, memory, &mut run.calls)).await;
         let storm = storm.with_context(|| format!("a storm of {calls} took over {STORM:?}"))??;
         let refused = storm.refused.is_some();
         run.storms.push(storm);
@@ -161,9 +171,15 @@ struct Client {
     control: Line,
     witness: Witness,
     tool: Tool,
+    habits: Habits,
+}
+
+/// What a server does, as its first call has shown.
+#[derive(Debug, Clone, Copy)]
+struct Habits {
     /// The tool reports progress: that is how a call is known to be at work.
     reports: bool,
-    /// The server ends the stream of a cancelled call.
+    /// The server ends the stream of a cancelled call (2025-11-25).
     ends: bool,
 }
 
@@ -179,25 +195,22 @@ fn ms(since: Instant) -> f64 {
 }
 
 impl Client {
-    async fn new(lane: &Lane) -> anyhow::Result<Self> {
+    async fn new(lane: &Lane, habits: Habits) -> anyhow::Result<Self> {
         let session = Session::open(&lane.target, lane.revision).await?;
         let control = Line::open(&lane.target).await?;
         let own = Session::open(&lane.target, lane.revision).await?;
         let witness = Witness::new(own, lane.source.clone()).await?;
-        let tool = lane.tool.clone();
-        let mut client = Self { session, control, witness, tool, reports: true, ends: true };
-        client.learn().await?;
-        Ok(client)
+        Ok(Self { session, control, witness, tool: lane.tool.clone(), habits })
     }
 
     /// Learns from a call what this server does.
-    async fn learn(&mut self) -> anyhow::Result<()> {
+    async fn learn(&mut self, count: &mut Count) -> anyhow::Result<()> {
         const LONG: Duration = Duration::from_secs(2);
         let mut call = self.session.start(&self.tool).await?;
         if let Ok(begun) = timeout(LONG, call.progress()).await {
             begun?;
         } else if self.witness.knows() {
-            self.reports = false;
+            self.habits.reports = false;
             self.witness.at_work(&call.name).await?;
         } else {
             bail!(
@@ -210,15 +223,15 @@ impl Client {
         let sent = Sent::now();
         if self.session.revision == Revision::Handshake {
             read_all(self.control.post(self.session.cancel(&name)?)).await;
-            self.ends = timeout(LONG, call.end()).await.is_ok();
+            self.habits.ends = timeout(LONG, call.end()).await.is_ok();
         }
         drop(call);
-        self.witness.all_over(&[name], sent).await.map(drop)
+        self.witness.all_over(&[name], sent, count).await.map(drop)
     }
 
     async fn start(&mut self) -> anyhow::Result<Call> {
         let mut call = self.session.start(&self.tool).await?;
-        if self.reports {
+        if self.habits.reports {
             let begun = timeout(PATIENCE, call.progress()).await;
             begun.context("a call did not begin in time")??;
         } else {
@@ -243,7 +256,7 @@ impl Client {
             ms(sent.at)
         };
         let ended = async {
-            if self.ends {
+            if self.habits.ends {
                 call.end().await;
             }
             ms(sent.at)
@@ -251,7 +264,7 @@ impl Client {
         let both = timeout(PATIENCE, async { tokio::join!(answered, ended) }).await;
         let (answered, ended) = both.context("a cancel was not answered in time")?;
         sample.answered = Some(answered);
-        sample.stream = self.ends.then_some(ended);
+        sample.stream = self.habits.ends.then_some(ended);
         Ok((sent, sample))
     }
 
@@ -263,29 +276,28 @@ impl Client {
 
 /// The server and the floor in turn, so that both have the same machine.
 async fn latency(
-    lane: &Lane,
-    floor: &Lane,
+    mut clients: Vec<Client>,
     samples: usize,
     calls: &mut Count,
 ) -> anyhow::Result<(Latency, Latency)> {
-    let mut all = [lane, floor].map(|lane| (lane, Vec::new(), Vec::new(), Vec::new()));
-    let mut clients = [Client::new(lane).await?, Client::new(floor).await?];
-    *calls += Count { started: 1, over: 1 };
+    let mut all = [(); 2].map(|()| (Vec::new(), Vec::new(), Vec::new()));
+    let mut counts = [Count::default(); 2];
     for _ in 0..samples {
-        for (client, (_, answered, stream, tool)) in clients.iter_mut().zip(&mut all) {
+        let both = clients.iter_mut().zip(&mut counts).zip(&mut all);
+        for ((client, count), (answered, stream, tool)) in both {
             let call = client.start().await?;
             let name = call.name.clone();
             let (sent, sample) = client.cancel(call).await?;
-            tool.extend(client.witness.all_over(&[name], sent).await?);
+            tool.extend(client.witness.all_over(&[name], sent, count).await?);
             answered.extend(sample.answered);
             stream.extend(sample.stream);
         }
     }
-    *calls += Count { started: samples, over: samples };
+    *calls += counts[0];
     for client in clients {
         client.close().await;
     }
-    let [ours, bare] = all.map(|(_, answered, stream, tool)| Latency {
+    let [ours, bare] = all.map(|(answered, stream, tool)| Latency {
         answered: Spread::of(answered),
         stream: Spread::of(stream),
         tool: Spread::of(tool),
@@ -295,13 +307,14 @@ async fn latency(
 
 async fn cycles(
     lane: &Lane,
+    habits: Habits,
     at_once: usize,
     calls: usize,
     count: &mut Count,
 ) -> anyhow::Result<Cycles> {
     let each = calls.div_ceil(at_once);
     let clients: Vec<_> =
-        stream::iter(0..at_once).then(|_| Client::new(lane)).try_collect().await?;
+        stream::iter(0..at_once).then(|_| Client::new(lane, habits)).try_collect().await?;
     let begun = Sent::now();
     let workers = clients.into_iter().map(|mut client| {
         tokio::spawn(async move {
@@ -321,13 +334,10 @@ async fn cycles(
     }
     let took = begun.at.elapsed().as_secs_f64();
     let calls = each * at_once;
-    let mut over = at_once;
     for (mut client, names) in done {
-        client.witness.all_over(&names, begun).await?;
-        over += names.len();
+        client.witness.all_over(&names, begun, count).await?;
         client.close().await;
     }
-    *count += Count { started: calls + at_once, over };
     Ok(Cycles { at_once, calls, per_second: calls as f64 / took })
 }
 
@@ -349,17 +359,17 @@ struct Running {
 
 async fn storm(
     lane: &Lane,
+    habits: Habits,
     calls: usize,
     memory: Option<u64>,
     count: &mut Count,
 ) -> anyhow::Result<Storm> {
-    let mut model = Client::new(lane).await?;
-    *count += Count { started: 1, over: 1 };
+    let mut model = Client::new(lane, habits).await?;
     let mut sessions = Vec::new();
     for _ in 0..calls.div_ceil(PER_SESSION) {
         sessions.push(Arc::new(Session::open(&lane.target, lane.revision).await?));
     }
-    let reports = model.reports;
+    let reports = habits.reports;
     let starts = (0..calls).map(|number| {
         let (session, tool) = (sessions[number / PER_SESSION].clone(), lane.tool.clone());
         async move {
@@ -413,11 +423,10 @@ async fn storm(
         bystander.close().await;
         anyhow::Ok(slowest)
     }));
-    let (sent, last_stream) = cancel_all(lane, running, model.ends).await?;
-    let last_tool = model.witness.all_over(&names, sent).await?;
+    let (sent, last_stream) = cancel_all(lane, running, habits.ends).await?;
+    let last_tool = model.witness.all_over(&names, sent, count).await?;
     stop.cancel();
     let request_during = asking.await??;
-    *count += Count { started: names.len(), over: names.len() };
     for session in &sessions {
         session.close().await;
     }

@@ -57,6 +57,11 @@ pub fn table(bench: &Bench) -> String {
             }
             text.push('\n');
         }
+        for run in runs().filter(|run| !run.stamped && run.latency.tool.is_some()) {
+            let name = short(&run.server, 30);
+            let _ =
+                writeln!(text, "   {name} notes no times: its tools' ends are when they were seen");
+        }
         if let Some(run) = runs().next() {
             let spreads = spread(run.floor.tool.as_ref(), 7);
             let streams = spread(run.floor.stream.as_ref(), 8);

@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::client::{Line, Name, PATIENCE, Session};
+use super::measure::Count;
 use crate::target::{PROBE, Source};
 use crate::wire::Revision;
 use crate::work::structured;
@@ -19,6 +20,8 @@ pub struct Witness {
     source: Source,
     /// Its clock is ours, so its stamps count.
     here: bool,
+    /// It has given a stamp.
+    pub stamped: bool,
 }
 
 /// How a call stands.
@@ -56,7 +59,7 @@ impl Witness {
     pub async fn new(session: Session, source: Source) -> anyhow::Result<Self> {
         let line = Line::open(&session.target).await?;
         let here = session.target.is_here();
-        Ok(Self { session, line, source, here })
+        Ok(Self { session, line, source, here, stamped: false })
     }
 
     pub fn knows(&self) -> bool {
@@ -139,8 +142,14 @@ impl Witness {
     }
 
     /// Waits until all of these calls are over: the milliseconds from the cancel to the end of the
-    /// last, as the server has noted it or, if it notes no time, as it was seen.
-    pub async fn all_over(&mut self, calls: &[Name], sent: Sent) -> anyhow::Result<Option<f64>> {
+    /// last, as the server has noted it or, if it notes no time, as it was seen. Counts them.
+    pub async fn all_over(
+        &mut self,
+        calls: &[Name],
+        sent: Sent,
+        count: &mut Count,
+    ) -> anyhow::Result<Option<f64>> {
+        count.started += calls.len();
         if !self.knows() {
             return Ok(None);
         }
@@ -149,10 +158,12 @@ impl Witness {
         loop {
             let words = self.words(&open).await?;
             let seen = sent.at.elapsed();
+            let open_before = open.len();
             let mut still = Vec::new();
             for (call, word) in open.into_iter().zip(words) {
                 match word {
                     Word::Over(stamp) => {
+                        self.stamped |= stamp.is_some();
                         let at = stamp.map_or(seen.as_secs_f64() * 1e3, |at| sent.until(at));
                         last = Some(last.map_or(at, |last| last.max(at)));
                     }
@@ -161,6 +172,7 @@ impl Witness {
                     Word::Running => still.push(call),
                 }
             }
+            count.over += open_before - still.len();
             if still.is_empty() {
                 return Ok(last);
             }
@@ -174,7 +186,10 @@ impl Witness {
             }
             open = still;
             // A long list is work for the server, which has better things to do now.
-            let pause = if open.len() > 100 { 200 } else { 1 };
+            let pause = match open.len() {
+                101.. => 200,
+                _ => u64::from(self.stamped),
+            };
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
     }

@@ -1,5 +1,6 @@
 //! One program for all tests: most of their time is waiting, so they wait together.
 
+mod bench;
 mod client;
 #[cfg(target_os = "linux")]
 mod foreign;

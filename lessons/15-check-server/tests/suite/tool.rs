@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::support::{BINARY, Practice, Report, check};
 
 /// The lessons' own server, built if need be.
-fn basic_cancel() -> PathBuf {
+pub fn basic_cancel() -> PathBuf {
     let build = ["build", "--quiet", "--package", "basic-cancel"];
     assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success());
     Path::new(BINARY).with_file_name("basic-cancel")
