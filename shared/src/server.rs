@@ -137,8 +137,11 @@ impl FileServer {
             let step_ends =
                 Instant::now() + if step == 0 { Duration::ZERO } else { self.setup.tick };
             let bytes = scan.length() * u64::from(step) / u64::from(steps);
-            let stop = caller.stop().clone();
-            scan = spawn_blocking(move || scan.read_until(bytes, &stop).map(|()| scan)).await??;
+            if step > 0 {
+                let stop = caller.stop().clone();
+                scan =
+                    spawn_blocking(move || scan.read_until(bytes, &stop).map(|()| scan)).await??;
+            }
             // The rest of the step, and the news of it: two places to wait, and at both
             // the token comes first. An unguarded `notify_progress` can wait for a client
             // that has gone away.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use hosting::between::Between;
 use hosting::layer::Server;
 use hosting::{Door, Site};
 use rmcp::handler::server::wrapper::Parameters;
@@ -87,7 +86,6 @@ impl Probe {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("http://{}/mcp {}", listener.local_addr()?, env!("CARGO_PKG_VERSION"));
-    let site =
-        Site { door: Door::Http(listener), stop: Stop::default(), between: Between::default() };
+    let site = Site::new(Door::Http(listener), Stop::default());
     Ok(hosting::host(Server::new(Probe::default()), site).await?)
 }

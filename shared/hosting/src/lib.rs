@@ -18,7 +18,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
@@ -199,7 +200,8 @@ async fn say_full(sessions: Arc<Sessions>, request: Request, next: Next) -> Resp
 /// Waits for the whole body, but not for ever: a client that sends a byte a minute would hold a
 /// connection and a buffer.
 async fn whole(patience: Duration, request: Request, next: Next) -> Response {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    detach(&mut head);
     match timeout(patience, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body))).await,
         Ok(Err(_)) => {
@@ -210,6 +212,19 @@ async fn whole(patience: Duration, request: Request, next: Next) -> Response {
             let why = format!("the body did not arrive within {patience:?}\n");
             (StatusCode::REQUEST_TIMEOUT, why).into_response()
         }
+    }
+}
+
+/// Copies what hyper has left in the connection's read buffer. rmcp keeps the head for as long as
+/// the call runs, and a view of a few bytes would keep 8 KiB.
+fn detach(head: &mut Parts) {
+    for value in head.headers.values_mut() {
+        if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
+            *value = own;
+        }
+    }
+    if let Ok(own) = head.uri.to_string().parse() {
+        head.uri = own;
     }
 }
 

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::target::PROBE;
+
 /// The streams that are open, and when the others ended.
 #[derive(Debug, Default)]
 struct Calls {
@@ -58,7 +60,15 @@ async fn handle(State(calls): State<Shared>, body: Bytes) -> Response {
             answer(id, &json!({ "content": [{ "type": "text", "text": told.to_string() }] }))
         }
         (Some("tools/call"), Some(id)) => open(calls, id, label.unwrap_or_default()),
-        (_, Some(id)) => answer(id, &json!({})),
+        // All that a client may want to know before.
+        (_, Some(id)) => {
+            let tools = json!([{ "name": PROBE }]);
+            answer(
+                id,
+                &json!({ "protocolVersion": "2025-11-25", "supportedVersions": ["2026-07-28"],
+                    "capabilities": {}, "tools": tools }),
+            )
+        }
         (_, None) => StatusCode::ACCEPTED.into_response(),
     }
 }

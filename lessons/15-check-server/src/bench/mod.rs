@@ -128,7 +128,7 @@ async fn run(args: &BenchArgs) -> anyhow::Result<Bench> {
     let mut missing = Vec::new();
     let peers = match (args.peers, &args.url) {
         (true, _) => Peer::all()?,
-        (false, None) => vec![Peer::lesson()?],
+        (false, None) => vec![Peer::lesson()?, Peer::floor()?],
         (false, Some(_)) => Vec::new(),
     };
     let (peers, absent): (Vec<_>, Vec<_>) =
@@ -136,7 +136,8 @@ async fn run(args: &BenchArgs) -> anyhow::Result<Bench> {
     missing.extend(
         absent.iter().filter_map(|peer| Some(format!("{}: {}", peer.name, peer.missing()?))),
     );
-    ensure!(args.url.is_some() || !peers.is_empty(), "{}", missing.join("\n"));
+    let nobody = peers.iter().all(|peer| peer.name == start::FLOOR);
+    ensure!(args.url.is_some() || !nobody, "{}", missing.join("\n"));
     let mut runs = Vec::new();
     for round in 1..=rounds {
         for &revision in &revisions {

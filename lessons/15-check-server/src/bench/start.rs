@@ -9,6 +9,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+/// An axum handler, and nothing else.
+pub const FLOOR: &str = "a bare axum handler";
+
 /// A server that is to be started: its first line names its URL and its version.
 #[derive(Debug)]
 pub struct Peer {
@@ -38,10 +41,10 @@ impl Peer {
         Self { name, program, arguments, text: "", folder: None, install: "" }
     }
 
-    /// An axum handler, and nothing else.
+    /// The floor.
     pub fn floor() -> anyhow::Result<Self> {
         let this = std::env::current_exe()?;
-        Ok(Self::program("a bare handler", this, &["bench", "--bare"]))
+        Ok(Self::program(FLOOR, this, &["bench", "--bare"]))
     }
 
     /// The lessons' server, from the folder that this program is in.
@@ -93,6 +96,7 @@ impl Peer {
             ),
             node("TypeScript SDK 1.x", include_str!("peers/typescript_1.mjs")),
             node("TypeScript SDK 2.x", include_str!("peers/typescript_2.mjs")),
+            Self::floor()?,
         ])
     }
 

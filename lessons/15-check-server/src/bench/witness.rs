@@ -33,6 +33,8 @@ pub enum Word {
     Forgotten,
     /// Ended, and when: seconds since 1970.
     Over(Option<f64>),
+    /// Ran to its natural end.
+    Finished,
 }
 
 /// When a cancel was sent, on both clocks.
@@ -105,6 +107,7 @@ impl Witness {
                     words.push(match listed.get(&call.id) {
                         None => Word::Forgotten,
                         Some(entry) if entry["state"] == "running" => Word::Running,
+                        Some(entry) if entry["state"] == "finished" => Word::Finished,
                         Some(entry) => Word::Over(entry["ended_at"].as_str().and_then(seconds)),
                     });
                 }
@@ -126,6 +129,7 @@ impl Witness {
         Ok(match structured(&result, "running") {
             None => Word::Unknown,
             Some(said) if said["running"] == true => Word::Running,
+            Some(said) if said["cancelled"] == false => Word::Finished,
             Some(said) => Word::Over(said["stopped_at"].as_f64()),
         })
     }
@@ -170,6 +174,10 @@ impl Witness {
                     // Unknown: it was cancelled before its tool began.
                     Word::Forgotten | Word::Unknown => {}
                     Word::Running => still.push(call),
+                    Word::Finished => bail!(
+                        "a call ran to its end although it was cancelled; \
+                         `mcp-cancel-check URL` says what is wrong"
+                    ),
                 }
             }
             count.over += open_before - still.len();
