@@ -12,6 +12,7 @@ use shared::calls::{CallList, CallRecord, State};
 use sse_stream::{Sse, SseStream};
 use testing::raw::{BOTH, in_time};
 use tokio::time::sleep;
+use wrong::Wrong;
 
 use crate::paged::Paged;
 
@@ -111,6 +112,19 @@ async fn the_stop_button_stops_one_call() {
         assert_eq!(status, StatusCode::CONFLICT);
         assert_eq!(said, "call 1 has ended before: cancelled\n");
     }
+}
+
+#[tokio::test]
+async fn a_tool_that_does_not_look_runs_on() {
+    let server = Paged::start_wrong(Some(Wrong::Deaf), 100).await;
+    let client = server.client(Protocol::V2025).await;
+    let _call = client.work("mine", 20).await;
+    let mut viewer = server.watch().await;
+    viewer.until(|call| call.steps_done > 0).await;
+    let (status, _) = answer(server.stop_call(1).header(STOP_HEADER, "1")).await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    let ended = viewer.until(|call| call.state != State::Running).await;
+    assert_eq!((ended.state, ended.steps_done), (State::Finished, 20));
 }
 
 #[tokio::test]

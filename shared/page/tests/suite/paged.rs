@@ -11,6 +11,7 @@ use testing::raw::RawClient;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
+use wrong::Wrong;
 
 /// It runs until this is dropped.
 pub struct Paged {
@@ -26,6 +27,11 @@ pub struct Paged {
 impl Paged {
     /// A server whose steps take so many milliseconds.
     pub async fn start(tick: u64) -> Self {
+        Self::start_wrong(None, tick).await
+    }
+
+    /// The same, with something wrong with its tools.
+    pub async fn start_wrong(wrong: Option<Wrong>, tick: u64) -> Self {
         let setup = setup(tick);
         let (calls, stop) = (setup.calls.clone(), setup.stop.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -36,8 +42,9 @@ impl Paged {
             calls.clone(),
             stop.clone(),
         );
+        let (server, _) = Wrong::apply(wrong, Server::new(FileServer::new(setup)));
         let site = Site { beside, ..Site::new(Door::Http(listener), stop.clone()) };
-        let hosting = tokio::spawn(host(Server::new(FileServer::new(setup)), site));
+        let hosting = tokio::spawn(host(server, site));
         let guard = stop.token().clone().drop_guard();
         let http = reqwest::Client::new();
         Self { address, http, calls, stop, hosting, _stop: guard }
