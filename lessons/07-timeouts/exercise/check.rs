@@ -68,7 +68,7 @@ async fn play<F>(
 where
     F: AsyncFn(&Client, ClientRequest, Duration, Duration) -> anyhow::Result<ServerResult>,
 {
-    let stage = Stage::in_process(&LESSON, setup(tick)?, protocol, None)?;
+    let stage = Stage::in_process(LESSON.server, setup(tick)?, protocol, None)?;
     let client = stage.connect().await?;
     let begun = Instant::now();
     let ended = timeout(NEVER, answer(&client, request(steps), SILENCE, CAP)).await;
