@@ -7,7 +7,7 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServiceExt, tool, tool_router};
 use tokio::process::Command;
 
-const CHILD: &str = r#"for i in $(seq 24); do echo step >> "$STEPS"; sleep 0.25; done"#;
+const CHILD: &str = r#"for i in $(seq 80); do echo step >> "$STEPS"; sleep 0.25; done"#;
 const PAUSE: Duration = Duration::from_millis(250);
 
 struct Minimal;
@@ -20,7 +20,7 @@ fn step() {
 }
 
 async fn work() {
-    for _ in 0..24 {
+    for _ in 0..80 {
         step();
         tokio::time::sleep(PAUSE).await;
     }
@@ -35,7 +35,7 @@ impl Minimal {
 
     #[tool]
     async fn blocks(&self) {
-        for _ in 0..24 {
+        for _ in 0..80 {
             step();
             std::thread::sleep(PAUSE);
         }

@@ -77,6 +77,9 @@ pub struct Server {
     /// A released one: its command, beginning with a program of the environment.
     #[serde(default)]
     pub run: Vec<String>,
+    /// Its environment: `NAME=VALUE`.
+    #[serde(default)]
+    pub variables: Vec<String>,
     pub tools: Vec<ToolCall>,
     /// A shell command that is run before, in the folder of the run.
     pub prepare: Option<String>,
@@ -92,7 +95,7 @@ pub struct ToolCall {
     /// What it does, in the table.
     pub does: String,
     #[serde(default)]
-    pub arguments: serde_json::Value,
+    pub arguments: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     pub witness: Witness,
 }
@@ -230,14 +233,15 @@ impl Manifest {
         Ok(command)
     }
 
-    /// The command of a server.
+    /// The command of a server, for `env`.
     pub fn server(&self, server: &Server) -> anyhow::Result<Vec<String>> {
         if let Some(program) = &server.program {
             let command =
                 self.command(server.environment.as_deref(), &format!("servers/{program}"))?;
             let command = command.as_std();
             let words = std::iter::once(command.get_program()).chain(command.get_args());
-            return Ok(words.map(|word| word.to_string_lossy().into_owned()).collect());
+            let words = words.map(|word| word.to_string_lossy().into_owned());
+            return Ok(server.variables.iter().cloned().chain(words).collect());
         }
         let folder = home().join(server.environment.as_deref().unwrap_or_default());
         let (program, arguments) = server.run.split_first().context("no program and no `run`")?;
@@ -247,7 +251,13 @@ impl Manifest {
             words.insert(0, home().join("node/node_modules/.bin/node").display().to_string());
         }
         words.extend_from_slice(arguments);
-        Ok(words)
+        Ok([&server.variables[..], &words].concat())
+    }
+
+    /// It needs Node, and is not installed yet.
+    pub fn wants_node(&self, name: &str) -> bool {
+        let npm = self.environments.get(name).is_some_and(|one| !one.npm.is_empty());
+        npm && !self.installed(Some(name))
     }
 
     /// Installs an environment under `target/survey`, anew if its pins have changed.
@@ -264,8 +274,7 @@ impl Manifest {
             run(pip.args(quiet).args(&environment.pip)).await?;
         }
         if !environment.npm.is_empty() {
-            // Node itself comes with a script. Nobody else's runs.
-            run(npm(&home().join("node")).arg(NODE)).await?;
+            // No package runs a script of its own.
             let few = ["--ignore-scripts", "--omit=optional"];
             run(npm(&folder).args(few).args(&environment.npm)).await?;
         }
@@ -290,6 +299,11 @@ impl Environment {
 /// `target/survey`, which git ignores.
 pub fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/survey")
+}
+
+/// Node itself comes with a script.
+pub async fn install_node() -> anyhow::Result<()> {
+    run(npm(&home().join("node")).arg(NODE)).await
 }
 
 fn npm(folder: &Path) -> Command {

@@ -29,6 +29,7 @@ use manifest::{Client, Manifest, Server};
 
 /// Clients that are tried at the same time, each in all its ways.
 const CLIENTS: usize = 2;
+const INSTALLS: usize = 3;
 /// Tools that are tried at the same time. Most of a run is waiting.
 const SERVERS: usize = 4;
 /// No run is longer.
@@ -64,11 +65,7 @@ pub async fn survey(args: SurveyArgs) -> anyhow::Result<ExitCode> {
     let manifest = Manifest::read(&args.manifest)?;
     if let Some(Sub::Install { names }) = args.command {
         check_names(&manifest, &names)?;
-        for environment in manifest.environments_of(&names) {
-            eprintln!("📦 {environment}");
-            manifest.install(environment).await?;
-        }
-        return Ok(ExitCode::SUCCESS);
+        return install(Arc::new(manifest), &names).await;
     }
     check_names(&manifest, &args.only)?;
     let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|one| one == name);
@@ -97,6 +94,28 @@ pub async fn survey(args: SurveyArgs) -> anyhow::Result<ExitCode> {
     } else {
         print!("{}{}", report::table(&clients), report::table_of_servers(&servers));
         println!("\n{}", report::not_tried(&missing, &manifest.left_out));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Installs side by side: most of it is waiting for the network.
+async fn install(manifest: Arc<Manifest>, names: &[String]) -> anyhow::Result<ExitCode> {
+    let needed = manifest.environments_of(names);
+    if needed.iter().any(|name| manifest.wants_node(name)) {
+        manifest::install_node().await?;
+    }
+    let places = Arc::new(Semaphore::new(INSTALLS));
+    let mut running = JoinSet::new();
+    for name in needed {
+        let (name, manifest, places) = (name.to_owned(), manifest.clone(), places.clone());
+        running.spawn(async move {
+            let _place = places.acquire_owned().await;
+            eprintln!("📦 {name}");
+            manifest.install(&name).await
+        });
+    }
+    while let Some(installed) = running.join_next().await {
+        installed??;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -135,7 +154,7 @@ async fn try_servers(manifest: &Arc<Manifest>, servers: Vec<Server>) -> anyhow::
             let job = server::Job {
                 command: command.clone(),
                 tool: call.tool,
-                arguments: call.arguments,
+                arguments: Value::Object(call.arguments),
                 witness: call.witness,
                 prepare: server.prepare.clone(),
             };

@@ -22,14 +22,15 @@ const SLACK: usize = 4;
 /// So many steps after the cancel, and the work runs on.
 const ON: usize = 12;
 /// Work that shows nothing for this long has stopped: a step takes a quarter of a second.
-const SILENCE: Duration = Duration::from_secs(4);
+const SILENCE: Duration = Duration::from_secs(6);
 const LOOK: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(60);
 
 /// What is called, and where its work can be seen.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// The command; `{work}` and `{page}` stand for a folder of the run and a slow page.
+    /// The command for `env`; `{work}` and `{page}` stand for a folder of the run and a slow page,
+    /// `{port}` for a free port.
     pub command: Vec<String>,
     pub tool: String,
     pub arguments: Value,
@@ -115,12 +116,18 @@ impl Run {
         let folder = std::env::temp_dir().join(format!("survey-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&folder)?;
         let page = Page::serve().await?;
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
         let fill = |text: &str| {
-            text.replace("{work}", &folder.to_string_lossy()).replace("{page}", &page.url)
+            let text = text.replace("{work}", &folder.to_string_lossy());
+            text.replace("{page}", &page.url).replace("{port}", &port)
         };
         if let Some(prepare) = &job.prepare {
             let shell = ["-c", &fill(prepare)].map(str::to_owned);
-            let done = tokio::process::Command::new("sh").args(shell).current_dir(&folder).output();
+            let done = tokio::process::Command::new("sh")
+                .args(shell)
+                .current_dir(&folder)
+                .env("STEPS", folder.join("steps"))
+                .output();
             let done = done.await?;
             if !done.status.success() {
                 bail!("`{prepare}` fails: {}", String::from_utf8_lossy(&done.stderr));
@@ -137,7 +144,10 @@ impl Run {
             "tools/call",
             json!({ "name": job.tool, "arguments": arguments, "_meta": { "progressToken": "survey" } }),
         );
-        let witness = job.witness.clone();
+        let witness = match &job.witness {
+            Witness::Ask(command) => Witness::Ask(fill(command)),
+            other => other.clone(),
+        };
         let run = Self { wire, call, witness, folder, page, tree, looks: 0.into() };
         let until = Instant::now() + LONG;
         while run.steps().await < BEGUN {

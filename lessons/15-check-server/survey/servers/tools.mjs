@@ -5,18 +5,18 @@ import { appendFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
-const CHILD = 'for i in $(seq 24); do echo step >> "$STEPS"; sleep 0.25; done';
+const CHILD = 'for i in $(seq 80); do echo step >> "$STEPS"; sleep 0.25; done';
 const step = () => appendFileSync(process.env.STEPS, 'step\n');
 
 async function awaits() {
-    for (let i = 0; i < 24; i++) {
+    for (let i = 0; i < 80; i++) {
         step();
         await sleep(250);
     }
 }
 
 async function awaits_mended(signal) {
-    for (let i = 0; i < 24 && !signal.aborted; i++) {
+    for (let i = 0; i < 80 && !signal.aborted; i++) {
         step();
         await sleep(250, undefined, { signal });
     }

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-CHILD = 'for i in $(seq 24); do echo step >> "$STEPS"; sleep 0.25; done'
+CHILD = 'for i in $(seq 80); do echo step >> "$STEPS"; sleep 0.25; done'
 
 
 def step():
@@ -14,14 +14,14 @@ def step():
 
 
 async def awaits() -> str:
-    for _ in range(24):
+    for _ in range(80):
         step()
         await asyncio.sleep(0.25)
     return "done"
 
 
 def blocks() -> str:
-    for _ in range(24):
+    for _ in range(80):
         step()
         time.sleep(0.25)
     return "done"
@@ -37,7 +37,7 @@ async def blocks_mended() -> str:
     stop = threading.Event()
 
     def work():
-        for _ in range(24):
+        for _ in range(80):
             if stop.is_set():
                 return
             step()

@@ -1,0 +1,3 @@
+from mini import serve
+
+serve(lambda call, stop: stop.set())
