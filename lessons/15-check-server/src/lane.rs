@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::finding::{Finding, Verdict};
 use crate::target::{Source, Tool};
@@ -88,7 +88,7 @@ pub struct Call {
 #[derive(Debug)]
 pub struct Start {
     pub before: HashSet<String>,
-    _turn: Option<OwnedMutexGuard<()>>,
+    _turn: OwnedMutexGuard<()>,
 }
 
 /// The tool is not one that can be cancelled.
@@ -181,15 +181,30 @@ impl Lane {
 
     /// Sends the call and does not wait. Its entry in the status tool's list can be found.
     pub async fn send_call(&self, id: Value) -> Call {
-        let turn = self.turn().await;
-        let before = self.entries().await.unwrap_or_default().iter().map(key).collect();
-        Call { start: Some(Start { before, _turn: turn }), ..self.send_one_of_many(id) }
+        Call { start: self.turn().await, ..self.send_one_of_many(id) }
     }
 
-    /// Waits until no other lane is starting a call.
-    pub async fn turn(&self) -> Option<OwnedMutexGuard<()>> {
+    /// Waits until no other lane is starting a call, if there is a status tool to ask.
+    pub async fn turn(&self) -> Option<Start> {
         let Source::Status(_) = &self.setup.source else { return None };
-        Some(self.setup.turns.clone().lock_owned().await)
+        let turn = self.setup.turns.clone().lock_owned().await;
+        let before = self.entries().await.unwrap_or_default().iter().map(key).collect();
+        Some(Start { before, _turn: turn })
+    }
+
+    /// Gives the turn back when the status tool lists so many calls more. On HTTP calls arrive
+    /// when they like: another lane must not take them for its own.
+    pub async fn when_listed(&self, turn: Option<Start>, calls: usize) {
+        let Some(start) = turn else { return };
+        let until = Instant::now() + SIGN;
+        loop {
+            let entries = self.entries().await.unwrap_or_default();
+            let new = entries.iter().filter(|entry| !start.before.contains(&key(entry))).count();
+            if new >= calls || Instant::now() > until {
+                return;
+            }
+            sleep(SETTLE).await;
+        }
     }
 
     /// Sends the call, whose entry nobody will look for.

@@ -89,7 +89,7 @@ async fn list(wire: &Wire) -> anyhow::Result<Vec<Value>> {
 fn recognized(tool: &Value) -> Option<Value> {
     let name = tool["name"].as_str()?.to_lowercase();
     if name == PROBE {
-        return Some(json!({ "steps": 200, "step_ms": 50 }));
+        return Some(json!({ "steps": 600, "step_ms": 50 }));
     }
     if name == "process_large_file" {
         return Some(json!({ "filename": "large_dataset.csv", "processing_time": 100 }));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use course::lesson::{Protocol, Transport};
 use course::stage::Stage;
-use hosting::cancel::CancelAware;
+use hosting::cancel::{CancelAware, LINGER};
 use hosting::layer::Server;
 use hosting::{Door, Site};
 use rmcp::model::{ClientCapabilities, ProtocolVersion};
@@ -17,7 +17,7 @@ use tokio::io::{DuplexStream, ReadHalf, WriteHalf};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use crate::relay::{LINGER, relay};
+use crate::relay::relay;
 use crate::translate::Translate;
 use crate::upstream::{self, Upstream};
 use crate::wrong::{Fault, WrongBridge};
@@ -58,7 +58,7 @@ impl Front {
             }
             Bridge::Relay => {
                 let (near, far) = tokio::io::duplex(64 << 10);
-                let host = CancelAware::silent(stdio(far)).lingering(LINGER);
+                let host = CancelAware::silent(stdio(far));
                 match stage.pipe() {
                     Some(pipe) => tokio::spawn(relay(host, client_of(pipe))),
                     None => tokio::spawn(relay(host, child(server_program(stage)?)?)),

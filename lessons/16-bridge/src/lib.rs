@@ -6,6 +6,7 @@
 //!
 //! Two bridges that are right: `relay.rs` and `translate.rs`. Five that are not: `wrong.rs`.
 
+pub mod added;
 pub mod behind;
 pub mod relay;
 pub mod tool;
@@ -41,13 +42,19 @@ pub const LESSON: Lesson = Lesson {
     exercise: None,
 };
 
-/// The same check behind one wrong bridge, so that you see the lesson fail.
-const CHAPTERS: [Chapter; 5] = [
+/// The same check behind one wrong bridge, so that you see the lesson fail. And a measurement.
+const CHAPTERS: [Chapter; 6] = [
     chapter("new-ids", |stage| Box::pin(alone(stage, Fault::NewIds))),
     chapter("own-answer", |stage| Box::pin(alone(stage, Fault::OwnAnswer))),
     chapter("processes", |stage| Box::pin(alone(stage, Fault::Processes))),
     chapter("text-token", |stage| Box::pin(alone(stage, Fault::TextToken))),
     chapter("lost-token", |stage| Box::pin(alone(stage, Fault::LostToken))),
+    Chapter {
+        name: "added-time",
+        title: "Measure what our bridges add to the time until the work has stopped",
+        in_story: true,
+        story: |stage| Box::pin(added::added_time(stage)),
+    },
 ];
 
 const fn chapter(name: &'static str, story: course::lesson::Story) -> Chapter {

@@ -6,6 +6,7 @@
 //! for one connection to the server.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -20,15 +21,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::translate::OVERTAKE;
 
-/// How long calls may go on when the host is gone: answers that are under way still reach a host
-/// that only closed its output (`printf .. | mcp-bridge URL`).
-pub const LINGER: Duration = Duration::from_millis(500);
+/// How long the last messages may take.
+const LAST: Duration = Duration::from_secs(5);
 
 /// How a relay ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// The host has ended the connection.
-    Host,
+    /// The host has ended the connection. So many calls are still on the relay's list: none, if
+    /// each was answered or cancelled.
+    Host(usize),
     /// The server is gone.
     Server,
 }
@@ -52,7 +53,7 @@ where
     let end = loop {
         tokio::select! {
             message = host.receive() => {
-                let Some(message) = message else { break End::Host };
+                let Some(message) = message else { break End::Host(open.len()) };
                 let mut call = None;
                 match &message {
                     JsonRpcMessage::Request(request) => {
@@ -72,7 +73,7 @@ where
                     JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {}
                 }
                 let (sending, failed) = (server.send(message), failed.clone());
-                start(async move {
+                let sending = begin(async move {
                     let outcome = sending.await;
                     let Some((id, sent)) = call else { return };
                     sent.cancel();
@@ -81,6 +82,7 @@ where
                         let _ = failed.send((id, ErrorData::internal_error(why, None)));
                     }
                 });
+                sending.map(tokio::spawn);
             }
             Some(cancel) = cancels.next() => drop(leaving.spawn(server.send(cancel))),
             message = server.receive() => {
@@ -91,8 +93,9 @@ where
                     _ => None,
                 };
                 // An answer to a call that has been cancelled is dropped.
+                // A host that reads slowly must not keep its own cancels waiting.
                 if answered.is_none_or(|id| open.remove(id).is_some()) {
-                    let _ = host.send(message).await;
+                    begin(host.send(message)).map(|sending| leaving.spawn(sending));
                 }
             }
             Some((id, error)) = failures.recv() => {
@@ -108,7 +111,7 @@ where
         leaving.spawn(server.send(cancel));
     }
     leaving.close();
-    leaving.wait().await;
+    let _ = timeout(LAST, leaving.wait()).await;
     for id in open.into_keys() {
         let error = ErrorData::internal_error("the server behind the bridge is gone", None);
         let _ = host.send(JsonRpcMessage::error(error, Some(id))).await;
@@ -117,13 +120,11 @@ where
     end
 }
 
-/// Starts to send at once, so that messages keep their order, and goes on in a task of its own:
-/// on HTTP a request is sent when its response has begun.
-fn start(sending: impl Future<Output = ()> + Send + 'static) {
+/// Starts to send at once, so that messages keep their order. What is left of it goes on in a task
+/// of its own: on HTTP a request is sent when its response has begun.
+fn begin<F: Future>(sending: F) -> Option<Pin<Box<F>>> {
     let mut sending = Box::pin(sending);
-    if (&mut sending).now_or_never().is_none() {
-        tokio::spawn(sending);
-    }
+    sending.as_mut().now_or_never().is_none().then_some(sending)
 }
 
 /// The call that this message cancels.

@@ -25,7 +25,7 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::behind::child;
-use crate::relay::{End, LINGER, relay};
+use crate::relay::{End, relay};
 use crate::translate::Translate;
 use crate::upstream::{Upstream, http};
 
@@ -150,17 +150,17 @@ async fn stdio_to_http(
     let upstream = Arc::new(upstream.await.with_context(|| no_server(url))?);
     let server = Server::new(Translate::new(Arc::clone(&upstream)));
     let (input, output) = stdio_pipes();
-    let host = CancelAware::silent(AsyncRwTransport::new_server(input, output)).lingering(LINGER);
+    let host = CancelAware::silent(AsyncRwTransport::new_server(input, output));
     hosting::serve_aware(server, host, stop.clone()).await?;
     upstream.close().await
 }
 
 async fn relay_to(url: &str, stop: &Stop) -> anyhow::Result<()> {
     let (input, output) = stdio_pipes();
-    let host = CancelAware::silent(AsyncRwTransport::new_server(input, output)).lingering(LINGER);
+    let host = CancelAware::silent(AsyncRwTransport::new_server(input, output));
     tokio::select! {
         end = relay(host, http(url)) => match end {
-            End::Host => Ok(()),
+            End::Host(_) => Ok(()),
             End::Server => bail!(no_server(url)),
         },
         () = stop.requested() => Ok(()),

@@ -9,17 +9,20 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
+use bridge::relay::{End, relay};
 use bridge::translate::Translate;
 use bridge::upstream::{Upstream, http};
 use course::lesson::Protocol;
 use futures::future::join_all;
 use hosting::between::{Between, Tap};
+use hosting::cancel::CancelAware;
 use hosting::layer::Server;
 use rmcp::model::{
     CancelledNotificationParam, ClientCapabilities, ClientJsonRpcMessage, ClientNotification,
     JsonRpcMessage, ProtocolVersion, ServerJsonRpcMessage,
 };
 use rmcp::service::{PeerRequestOptions, RequestHandle};
+use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::{RoleClient, ServiceError};
 use serde_json::{Value, json};
 use shared::calls::{CallRecord, Calls, State};
@@ -257,6 +260,26 @@ async fn nothing_is_left_of_two_thousand_calls() {
     in_time("empty tables", empty).await;
 }
 
+/// The relay's list holds open calls only, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_two_thousand_relayed_calls() {
+    let server = common_server(TICK).await;
+    let (near, far) = tokio::io::duplex(64 << 10);
+    let (input, output) = tokio::io::split(far);
+    let host = CancelAware::silent(AsyncRwTransport::new_server(input, output));
+    let relaying = tokio::spawn(relay(host, http(&server.url)));
+    let host = Client::pipe_as(ClientCapabilities::default(), near, version(Protocol::V2025));
+    let host = host.await.unwrap();
+    for _ in 0..10 {
+        let handles = start(&host, 200).await;
+        until_running(&host, 200).await;
+        cancel_all(&host, handles).await;
+        until_running(&host, 0).await;
+    }
+    host.close().await.unwrap();
+    assert_eq!(in_time("the end of the relay", relaying).await.unwrap(), End::Host(0));
+}
+
 /// The server is killed. Each of the 20 calls ends with an error, through either bridge.
 async fn killed(options: &[&str], protocol: Protocol) {
     let server = Process::http(PROGRAM, "1s");
@@ -358,7 +381,7 @@ const WAYS: [(&[&str], Protocol); 4] = [
 /// The host is gone with 20 calls at work: 20 cancels reach the server, and the bridge ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_hangs_up_takes_its_calls_along() {
-    for (options, protocol) in WAYS {
+    join_all(WAYS.map(async |(options, protocol)| {
         let (server, calls, cancels) = counting().await;
         let mut host = RawHost::new(options, protocol, &server.url).await;
         for id in 1..=20 {
@@ -370,7 +393,8 @@ async fn a_host_that_hangs_up_takes_its_calls_along() {
         until(&calls, "20 cancelled calls", |calls| count(calls, State::Cancelled) == 20).await;
         let sent = if protocol == Protocol::V2025 { 20 } else { 0 };
         assert_eq!(cancels.load(Ordering::Relaxed), sent, "{options:?} {protocol}");
-    }
+    }))
+    .await;
 }
 
 /// How many calls have come to [`slow_to_read`].
@@ -426,7 +450,7 @@ async fn no_cancel_overtakes_its_call() {
 /// is open; that it stays there is not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancel_at_once_leaves_nothing_behind() {
-    for (options, protocol) in WAYS {
+    join_all(WAYS.map(async |(options, protocol)| {
         let (server, calls, _) = counting().await;
         let mut host = RawHost::new(options, protocol, &server.url).await;
         for id in 1..=200 {
@@ -442,5 +466,6 @@ async fn a_cancel_at_once_leaves_nothing_behind() {
             until(&calls, "no running call", |calls| count(calls, State::Running) == 0).await;
         }
         host.hang_up().await;
-    }
+    }))
+    .await;
 }

@@ -68,6 +68,19 @@ fn notices_lost_progress() {
 }
 
 #[test]
+fn the_added_time_is_measured() {
+    let program = Program(env!("CARGO_BIN_EXE_mcp-bridge"));
+    for transport in ["http", "stdio"] {
+        let played = program.play(&format!("--transport {transport} --tick 1s added-time"));
+        let printed = played.success().get_output().stdout.clone();
+        let printed = String::from_utf8(printed).unwrap();
+        for way in ["no bridge   1.0 times", "relay", "translate"] {
+            assert!(printed.contains(&format!("   {way}")), "{printed}");
+        }
+    }
+}
+
+#[test]
 fn notices_a_deaf_server_before_any_bridge() {
     let ending = ending(&LESSON, Protocol::V2025, Some(Wrong::Deaf), 100);
     assert!(ending.contains("the server did not stop: finished"), "{ending}");

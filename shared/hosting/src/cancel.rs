@@ -35,6 +35,7 @@ use rmcp::model::{
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use crate::open_calls::OpenCalls;
 use shared::note::{CallNote, Cause};
@@ -60,13 +61,16 @@ pub struct CancelAware<T> {
     broken: Arc<AtomicBool>,
     /// When what is still open is cancelled. Set when the input has ended.
     deadline: Option<Instant>,
+    /// Fires at the end of that time, on stdio: what could not be written by then is given up.
+    /// Else a client that reads no more would keep the server for ever.
+    late: CancellationToken,
 }
 
 impl<T> CancelAware<T> {
     /// For stdio: a cancelled call is met with silence.
     pub fn silent(inner: T) -> Self {
-        let (open, turn, broken, deadline) = Default::default();
-        Self { inner, answers: false, linger: LINGER, open, turn, broken, deadline }
+        let (open, turn, broken, deadline, late) = Default::default();
+        Self { inner, answers: false, linger: LINGER, open, turn, broken, deadline, late }
     }
 
     /// For HTTP 2025-11-25: a cancelled call's POST ends with the error -32800.
@@ -107,7 +111,15 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         while self.deadline.is_none() {
             let Some(mut message) = self.inner.receive().await else {
-                self.deadline = Some(Instant::now() + self.linger);
+                let deadline = Instant::now() + self.linger;
+                self.deadline = Some(deadline);
+                if !self.answers {
+                    let late = self.late.clone();
+                    tokio::spawn(async move {
+                        sleep_until(deadline).await;
+                        late.cancel();
+                    });
+                }
                 break;
             };
             match &mut message {
@@ -135,8 +147,12 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for CancelAware<T> {
         self.cancel_next().await
     }
 
-    fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
-        self.inner.close()
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        let late = self.late.clone();
+        tokio::select! {
+            closed = self.inner.close() => closed,
+            () = late.cancelled() => Ok(()),
+        }
     }
 }
 
@@ -158,12 +174,20 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
         };
         let sending = self.inner.send(message);
         let (turn, open, broken) = (self.turn.clone(), self.open.clone(), self.broken.clone());
-        async move {
+        let late = self.late.clone();
+        let in_turn = async move {
             let _turn = turn.lock().await;
             if token.is_some_and(|token| !open.has_token(&token)) {
                 return Ok(());
             }
             sending.await.inspect_err(|_| broken.store(true, Ordering::Relaxed))
+        };
+        async move {
+            tokio::select! {
+                biased;
+                sent = in_turn => sent,
+                () = late.cancelled() => Ok(()),
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Seen, Stage, What};
 use crate::finding::Finding;
-use crate::finding::Verdict::{self, Fail, NotApplicable, NotObservable, Pass, Warn};
+use crate::finding::Verdict::{self, Fail, NotApplicable, NotObservable, Pass, Remark, Warn};
 use crate::lane::plain;
 use crate::wire::Revision;
 
@@ -119,8 +119,55 @@ fn closed(seen: &[Seen], tool: &str) -> Judged {
     if calls.is_empty() { not_called(tool) } else { (Pass, "the stream was closed".to_owned()) }
 }
 
-/// 51
+/// 51: the timeout; whether progress resets it, and the limit on the whole, if the client shows
+/// them. The worst counts.
 fn timed_out(seen: &[Seen], by_closing: bool) -> Judged {
+    let parts = [given_up(seen, by_closing)].into_iter().chain(reset(seen)).chain(capped(seen));
+    let parts: Vec<Judged> = parts.collect();
+    let worst = parts.iter().map(|(verdict, _)| *verdict).max().unwrap_or(NotObservable);
+    let seen = parts.into_iter().map(|(_, seen)| seen).collect::<Vec<_>>();
+    (worst, seen.join("; "))
+}
+
+/// How long after its start the call was cancelled, by a message or by a closed stream.
+fn cancelled_after(seen: &[Seen], call: &Call) -> Option<Duration> {
+    let end = seen[call.place..].iter().find(|one| {
+        one.who == call.who
+            && match &one.what {
+                What::Cancel { id, .. } | What::Closed { id } => id == call.id,
+                _ => false,
+            }
+    });
+    Some(end?.at.saturating_duration_since(seen[call.place].at))
+}
+
+/// Whether progress resets the timeout. A client may do so.
+fn reset(seen: &[Seen]) -> Option<Judged> {
+    let calls = calls(seen, "keep_alive");
+    let call = calls.last()?;
+    let answered = |one: &Seen| {
+        matches!(&one.what, What::Answered { id } if id == call.id) && one.who == call.who
+    };
+    Some(if cancelled_after(seen, call).is_some() {
+        (Remark, "progress does not reset it, which the specification leaves open".to_owned())
+    } else if seen.iter().any(answered) {
+        (Pass, "progress resets it".to_owned())
+    } else {
+        (Fail, "a call that reported progress was given up without a cancel".to_owned())
+    })
+}
+
+/// Whether progress can keep a call alive for ever. A client should have a limit.
+fn capped(seen: &[Seen]) -> Option<Judged> {
+    let calls = calls(seen, "never_end");
+    let after = cancelled_after(seen, calls.last()?);
+    Some(match after {
+        Some(after) => (Pass, format!("with progress it ended after {:.1} s", after.as_secs_f64())),
+        None => (Warn, "a call that reports progress is never cancelled".to_owned()),
+    })
+}
+
+fn given_up(seen: &[Seen], by_closing: bool) -> Judged {
     let calls = calls(seen, "time_out");
     let Some(call) = calls.last() else { return not_called("time_out") };
     if by_closing {

@@ -76,10 +76,18 @@ struct Stage {
     over: CancellationToken,
 }
 
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 7] = [
     ("cancel_me", "Works until it is cancelled, and is silent then. Cancel it."),
     ("time_out", "Says nothing for ever. Call it with a timeout."),
     ("answer_late", "Answers all the same when it is cancelled. Cancel it, then go on."),
+    (
+        "keep_alive",
+        "Reports progress for 2 s, and answers. Call it with a timeout of 1 s that progress resets.",
+    ),
+    (
+        "never_end",
+        "Reports progress for ever. Call it with such a timeout, and a limit on the whole.",
+    ),
     ("answer", "Answers at once."),
     ("report", "Ends the check and returns the report. With go_on: true it does not end it."),
 ];
@@ -205,7 +213,10 @@ impl Stage {
                 tokio::spawn(self.clone().report(who.to_owned(), id, go_on, out.clone()));
                 return;
             }
-            ("tools/call", "cancel_me" | "time_out" | "answer_late") => {
+            (
+                "tools/call",
+                "cancel_me" | "time_out" | "keep_alive" | "never_end" | "answer_late",
+            ) => {
                 let token = params["_meta"]["progressToken"].clone();
                 let token = (!token.is_null() && tool != "time_out").then_some(token);
                 tokio::spawn(self.clone().work(who.to_owned(), id, tool, token, out.clone()));
@@ -267,6 +278,7 @@ impl Stage {
         out: UnboundedSender<Value>,
     ) {
         const LONGEST: u32 = 6000;
+        const KEPT_ALIVE: u32 = 20;
         let mut ticks = interval(Duration::from_millis(100));
         for step in 0..LONGEST {
             ticks.tick().await;
@@ -276,6 +288,9 @@ impl Stage {
             });
             if cancelled && tool == "answer_late" {
                 return self.answer(&who, &id, text("too late"), &out);
+            }
+            if !cancelled && tool == "keep_alive" && step == KEPT_ALIVE {
+                return self.answer(&who, &id, text("kept alive"), &out);
             }
             // A stuck server: it neither answers nor ends the exchange.
             if let (false, 0, Some(token)) = (cancelled, step % 2, &token) {

@@ -57,6 +57,8 @@ pub enum Flaw {
     AnswersAtTheEnd,
     /// 24
     DeleteDeaf,
+    /// 25
+    WaitsForItsReader,
     /// 26
     CancelTalks,
     /// 27
@@ -101,6 +103,8 @@ pub enum Flaw {
     TaskEndChanges,
     /// 47
     TaskUninvited,
+    /// 48
+    TaskSleepsOn,
     /// 49
     TaskCancelledByRequest,
 }

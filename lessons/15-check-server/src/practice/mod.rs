@@ -42,6 +42,9 @@ pub struct PracticeArgs {
     /// Answer tool calls with one JSON body instead of a stream (HTTP 2026-07-28)
     #[arg(long)]
     one_piece: bool,
+    /// Tasks wait for their user's input
+    #[arg(long)]
+    parks: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -134,7 +137,11 @@ async fn stdio(practice: Arc<Practice>) -> anyhow::Result<()> {
     // Answers under way still go out.
     sleep(Duration::from_millis(200)).await;
     outlet.close();
-    let _ = tokio::time::timeout(Duration::from_secs(1), writer).await;
+    if practice.is(Flaw::WaitsForItsReader) {
+        let _ = writer.await;
+    } else {
+        let _ = tokio::time::timeout(Duration::from_secs(1), writer).await;
+    }
     // The reader's thread may still wait for input: leave it.
     std::process::exit(0);
 }

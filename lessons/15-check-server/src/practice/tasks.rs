@@ -27,14 +27,11 @@ impl Practice {
     pub fn new_task(&self, request: &Value) -> Value {
         let mut tasks = self.tasks();
         let id = format!("task-{}", tasks.len());
-        tasks.push(Task {
-            id: id.clone(),
-            request: request.clone(),
-            status: "working",
-            looks_after_end: 0,
-        });
+        let parks = self.args.parks || self.is(Flaw::TaskSleepsOn);
+        let status = if parks { "input_required" } else { "working" };
+        tasks.push(Task { id: id.clone(), request: request.clone(), status, looks_after_end: 0 });
         json!({ "jsonrpc": "2.0", "id": request, "result": { "resultType": "task", "taskId": id,
-            "status": "working", "createdAt": "2026-07-28T00:00:00Z",
+            "status": status, "createdAt": "2026-07-28T00:00:00Z",
             "lastUpdatedAt": "2026-07-28T00:00:00Z", "ttlMs": null } })
     }
 
@@ -70,7 +67,7 @@ impl Practice {
         }
         if task.status == "cancelled" && self.is(Flaw::TaskEndChanges) {
             task.status = "failed";
-        } else if !self.is(Flaw::TaskNeverSettles) {
+        } else if !self.is(Flaw::TaskNeverSettles) && !self.is(Flaw::TaskSleepsOn) {
             task.status = "cancelled";
         }
         if self.is(Flaw::TaskAckTalks) {

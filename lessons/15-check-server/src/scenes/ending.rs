@@ -73,6 +73,33 @@ pub async fn drain(lane: &mut Lane) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// 25: nobody reads the server's output any more. It is full, and the client is gone.
+pub async fn stuck(lane: &mut Lane) -> anyhow::Result<()> {
+    // A pipe holds 64 KiB, and a server has buffers of its own.
+    const FULL: usize = 160 << 10;
+    let tools = lane.wire.ask("tools/list", json!({})).await?;
+    lane.wire.stall().await;
+    for _ in 0..(FULL / tools.to_string().len()).clamp(20, 1000) {
+        lane.wire.request("tools/list", json!({}));
+    }
+    sleep(SETTLE * 3).await;
+    let asked = Instant::now();
+    lane.wire.abandon().await;
+    if lane.wire.exit(PROMPT).await.is_some() {
+        let took = asked.elapsed().as_secs_f64();
+        lane.judge(25, Pass, format!("it exited after {took:.1} s, its output unread"));
+        return Ok(());
+    }
+    lane.wire.terminate().await;
+    if lane.wire.exit(PROMPT).await.is_some() {
+        let seen = format!("with its output unread it had not exited after {PROMPT:?}");
+        lane.judge(25, Warn, format!("{seen}; it did when it was told to (SIGTERM)"));
+    } else {
+        lane.judge(25, Fail, "with its output unread it does not even exit when told to (SIGTERM)");
+    }
+    Ok(())
+}
+
 /// 23: no last answer for what was cancelled.
 pub async fn silence(lane: &mut Lane) -> anyhow::Result<()> {
     let call = lane.start().await?;

@@ -240,12 +240,12 @@ pub async fn duplicate(lane: &mut Lane) -> anyhow::Result<()> {
     let turn = lane.turn().await;
     let second = lane.send_one_of_many(first.request.id.clone());
     sleep(lane.look()).await;
-    drop(turn);
     let refused = lane.answers(&second.request, second.request.mark);
     if let Err(error) = lane.wire.fence().await {
         lane.judge(13, Fail, format!("the server answers nobody any more: {error:#}"));
         return Ok(());
     }
+    lane.when_listed(turn, usize::from(refused.is_empty())).await;
     lane.wire.cancel(&first.request, "both");
     lane.wire.fence().await?;
     match refused.first() {
@@ -290,6 +290,7 @@ pub async fn places(lane: &mut Lane) -> anyhow::Result<()> {
     let more = (1..lane.setup.options.places).map(|_| lane.send_one_of_many(lane.wire.next_id()));
     let calls: Vec<Call> = more.collect();
     lane.wire.fence().await?;
+    lane.when_listed(turn, calls.len()).await;
     for call in calls.iter().chain([&first]) {
         lane.wire.cancel(&call.request, "many");
     }
@@ -298,7 +299,6 @@ pub async fn places(lane: &mut Lane) -> anyhow::Result<()> {
         lane.judge(18, Fail, format!("after {n} cancelled calls nobody is answered: {error:#}"));
         return Ok(());
     }
-    drop(turn);
     match lane.start().await {
         Ok(call)
             if call.has_progress || lane.work(&call).await.is_some_and(|work| work.running) =>

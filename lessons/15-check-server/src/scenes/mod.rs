@@ -35,6 +35,7 @@ enum Scene {
     Exit,
     Drain,
     Silence,
+    Stuck,
     ExitWithListen,
 }
 
@@ -58,7 +59,8 @@ const SCENES: [Scene; 15] = [
 ];
 
 /// These end their server.
-const ENDINGS: [Scene; 4] = [Scene::Exit, Scene::Drain, Scene::Silence, Scene::ExitWithListen];
+const ENDINGS: [Scene; 5] =
+    [Scene::Exit, Scene::Drain, Scene::Silence, Scene::Stuck, Scene::ExitWithListen];
 
 impl Scene {
     /// What the scene judges in this lane.
@@ -80,11 +82,12 @@ impl Scene {
             (Self::Sibling, ..) => &[6],
             (Self::Wrong, ..) => &[7, 8, 9, 11, 14],
             (Self::Listen, _, Revision::Stateless) => &[39],
-            (Self::Tasks, _, Revision::Stateless) => &[43, 44, 45, 46, 47, 49],
+            (Self::Tasks, _, Revision::Stateless) => &[43, 44, 45, 46, 47, 48, 49],
             (Self::ExitWithListen, false, Revision::Stateless) => &[42],
             (Self::Exit, false, _) if lane.setup.endings => &[21],
             (Self::Drain, false, _) if lane.setup.endings => &[22],
             (Self::Silence, false, _) if lane.setup.endings => &[23],
+            (Self::Stuck, false, _) if lane.setup.endings => &[25],
             (Self::Delete, true, Revision::Handshake) => &[24],
             (Self::Disconnect, true, Revision::Handshake) => &[28],
             (Self::Resume, true, Revision::Handshake) => &[29],
@@ -123,6 +126,7 @@ impl Scene {
             Self::Exit => ending::exit(lane).await,
             Self::Drain => ending::drain(lane).await,
             Self::Silence => ending::silence(lane).await,
+            Self::Stuck => ending::stuck(lane).await,
             Self::ExitWithListen => ending::exit_with_listen(lane).await,
         }
     }

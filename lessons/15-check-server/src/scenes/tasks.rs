@@ -6,14 +6,16 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::finding::Verdict::{Fail, NotApplicable, Pass};
+use crate::finding::Verdict::{Fail, NotApplicable, NotObservable, Pass};
 use crate::lane::{Lane, plain};
 use crate::wire::{ANSWER, cancelled};
 use crate::work::STOP;
 
+/// The status of a task that waits for its user's input.
+const PARKED: &str = "input_required";
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 const META: &str = "io.modelcontextprotocol/clientCapabilities";
-const NUMBERS: [u32; 6] = [43, 44, 45, 46, 47, 49];
+const NUMBERS: [u32; 7] = [43, 44, 45, 46, 47, 48, 49];
 
 pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     if lane.capability("extensions")[EXTENSION].is_null() {
@@ -43,8 +45,10 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     lane.wire.send(&cancelled(json!({ "requestId": request.id })));
     lane.wire.fence().await?;
     sleep(Duration::from_millis(300)).await;
-    match status(lane, &task).await?.as_str() {
+    let before = status(lane, &task).await?;
+    match before.as_str() {
         "working" => lane.judge(49, Pass, "the task works on"),
+        PARKED => lane.judge(49, Pass, "the task still waits for input"),
         other => lane.judge(49, Fail, format!("the task is {}", plain(other))),
     }
     // 43: the right one.
@@ -53,12 +57,23 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     // 44
     let until = Instant::now() + STOP;
     let mut now = status(lane, &task).await?;
-    while now == "working" && Instant::now() < until {
+    let open = |now: &str| now == "working" || now == PARKED;
+    while open(&now) && Instant::now() < until {
         sleep(Duration::from_millis(50)).await;
         now = status(lane, &task).await?;
     }
-    if now == "working" {
-        lane.judge(44, Fail, format!("{STOP:?} after its cancel the task is still working"));
+    // 48
+    match (before.as_str(), open(&now)) {
+        (PARKED, true) => {
+            lane.judge(48, Fail, format!("{STOP:?} after its cancel it still waits for input"));
+        }
+        (PARKED, false) => lane.judge(48, Pass, format!("it is {}", plain(&now))),
+        _ => {
+            lane.judge(48, NotObservable, "this tool's task waits for no input: name one that does")
+        }
+    }
+    if open(&now) {
+        lane.judge(44, Fail, format!("{STOP:?} after its cancel the task is still {now}"));
         not_here(lane, "no task has come to an end");
         return Ok(());
     }

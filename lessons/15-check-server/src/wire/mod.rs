@@ -375,6 +375,27 @@ impl Wire {
         }
     }
 
+    /// Reads no more of what the server says (stdio).
+    pub async fn stall(&self) {
+        if let To::Stdio(process, _) = &self.to {
+            process.lock().await.stall();
+        }
+    }
+
+    /// Ends the server's input, read or not (stdio).
+    pub async fn abandon(&self) {
+        if let To::Stdio(process, _) = &self.to {
+            process.lock().await.abandon();
+        }
+    }
+
+    /// Tells the server's process to end (stdio).
+    pub async fn terminate(&self) {
+        if let To::Stdio(process, _) = &self.to {
+            process.lock().await.terminate().await;
+        }
+    }
+
     /// Waits for the server's exit (stdio).
     pub async fn exit(&self, patience: Duration) -> Option<ExitStatus> {
         match &self.to {

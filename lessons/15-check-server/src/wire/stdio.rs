@@ -8,8 +8,8 @@ use anyhow::Context;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::timeout;
 
 use super::log::{Event, Log};
@@ -20,6 +20,9 @@ pub struct Process {
     /// Ends with the server's standard error.
     last_words: Option<JoinHandle<()>>,
     input: Option<mpsc::UnboundedSender<String>>,
+    writer: AbortHandle,
+    /// Whether the server's output is read.
+    reads: watch::Sender<bool>,
 }
 
 impl Process {
@@ -41,7 +44,7 @@ impl Process {
         // A server that does not read must not stop us: the queue takes all, a task writes it.
         // What was sent in one breath is written in one piece.
         let (input, mut queue) = mpsc::unbounded_channel::<String>();
-        tokio::spawn(async move {
+        let writer = tokio::spawn(async move {
             let mut lines = Vec::new();
             while queue.recv_many(&mut lines, 100).await > 0 {
                 if stdin.write_all(lines.concat().as_bytes()).await.is_err() {
@@ -50,9 +53,10 @@ impl Process {
                 lines.clear();
             }
         });
+        let (reads, reading) = watch::channel(true);
         let out = log.clone();
         tokio::spawn(async move {
-            read_lines(stdout, |line| match serde_json::from_str(&line) {
+            read_lines(stdout, reading, |line| match serde_json::from_str(&line) {
                 Ok(Value::Array(batch)) => {
                     for one in batch {
                         out.push(0, Event::Received(one, None));
@@ -67,8 +71,10 @@ impl Process {
         });
         let err = log.clone();
         let note = move |line| err.push(0, Event::Stderr(line));
-        let last_words = stderr.map(|stderr| tokio::spawn(read_lines(stderr, note)));
-        Ok(Self { child, last_words, input: Some(input) })
+        let reading = reads.subscribe();
+        let last_words = stderr.map(|stderr| tokio::spawn(read_lines(stderr, reading, note)));
+        let writer = writer.abort_handle();
+        Ok(Self { child, last_words, input: Some(input), writer, reads })
     }
 
     pub fn id(&self) -> Option<u32> {
@@ -84,6 +90,24 @@ impl Process {
     /// Ends the server's input, once all that was sent is written.
     pub fn end_input(&mut self) {
         self.input = None;
+    }
+
+    /// Reads no more of what the server says.
+    pub fn stall(&self) {
+        self.reads.send_replace(false);
+    }
+
+    /// Ends the server's input, whether it has read what was sent or not.
+    pub fn abandon(&mut self) {
+        self.writer.abort();
+        self.input = None;
+    }
+
+    /// SIGTERM: what the specification lets a client do when the end of input was not enough.
+    pub async fn terminate(&self) {
+        if let Some(id) = self.id() {
+            let _ = Command::new("kill").arg(id.to_string()).status().await;
+        }
     }
 
     pub async fn exit(&mut self) -> Option<ExitStatus> {
@@ -105,12 +129,19 @@ impl Process {
     }
 }
 
-/// Reads lines, whatever bytes are in them.
-async fn read_lines(from: impl AsyncRead + Unpin, mut each: impl FnMut(String)) {
+/// Reads lines, whatever bytes are in them, while somebody wants them.
+async fn read_lines(
+    from: impl AsyncRead + Unpin,
+    mut wanted: watch::Receiver<bool>,
+    mut each: impl FnMut(String),
+) {
     let mut reader = BufReader::new(from);
     let mut line = Vec::new();
     while let Ok(1..) = reader.read_until(b'\n', &mut line).await {
         each(String::from_utf8_lossy(&line).trim_end().to_owned());
         line.clear();
+        if wanted.wait_for(|wanted| *wanted).await.is_err() {
+            return;
+        }
     }
 }

@@ -46,7 +46,7 @@ fn the_practice_server_is_measured_by_its_probe() {
 
 #[test]
 fn the_lessons_server_is_measured_by_its_list() {
-    crate::tool::basic_cancel();
+    crate::lessons::program("basic-cancel");
     // It, and the floor, in two revisions.
     adds_up(&bench(&SMALL), 4);
 }

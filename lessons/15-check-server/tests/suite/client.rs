@@ -43,6 +43,11 @@ fn healthy() -> Vec<(&'static str, Step)> {
         ("cancel", cancel(&json!(2))),
         ("wait", call(3, "time_out")),
         ("give up", cancel(&json!(3))),
+        ("lives", call(6, "keep_alive")),
+        ("kept alive", Hear("kept alive")),
+        ("for ever", call(7, "never_end")),
+        ("too long", Hear("\"progressToken\":7")),
+        ("limit", cancel(&json!(7))),
         ("late", call(4, "answer_late")),
         ("late works", Hear("\"progressToken\":4")),
         ("late cancel", cancel(&json!(4))),
@@ -106,6 +111,9 @@ fn every_flaw_of_a_client_is_caught_by_its_number() {
     };
     let mut cut = healthy();
     cut.truncate(cut.iter().position(|(name, _)| *name == "report").unwrap());
+    let mut deaf = without("kept alive");
+    let lives = deaf.iter().position(|(name, _)| *name == "lives").unwrap();
+    deaf.insert(lives + 1, ("flaw", cancel(&json!(6))));
     let mut typed = without("cancel");
     typed.insert(6, ("flaw", cancel(&json!("2"))));
     let cases = [
@@ -113,6 +121,8 @@ fn every_flaw_of_a_client_is_caught_by_its_number() {
         (50, "two cancels", with("cancel", cancel(&json!(2))), "warn"),
         (50, "the id as a string", typed.clone(), "fail"),
         (51, "no cancel at the timeout", without("give up"), "fail"),
+        (51, "progress does not reset the timeout", deaf, "remark"),
+        (51, "no limit on the whole", without("limit"), "warn"),
         (52, "the handshake is cancelled", with("welcome", cancel(&json!(0))), "fail"),
         (53, "a finished call is cancelled", with("answered", cancel(&json!(1))), "fail"),
         (54, "an unused id is cancelled", with("cancel", cancel(&json!(99))), "fail"),

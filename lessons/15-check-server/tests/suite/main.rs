@@ -4,6 +4,7 @@ mod bench;
 mod client;
 #[cfg(target_os = "linux")]
 mod foreign;
+mod lessons;
 mod matrix;
 mod readme;
 mod support;

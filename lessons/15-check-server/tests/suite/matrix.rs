@@ -48,6 +48,7 @@ const MATRIX: &[Case] = &[
     (22, "hasty", Stdio, "warn"),
     (23, "answers-at-the-end", Stdio, "fail"),
     (24, "delete-deaf", Http2025, "fail"),
+    (25, "waits-for-its-reader", Stdio, "warn"),
     (26, "cancel-talks", Http2025, "fail"),
     (27, "never-ends", Http2025, "warn"),
     (28, "lost-is-cancelled", Http2025, "warn"),
@@ -70,6 +71,7 @@ const MATRIX: &[Case] = &[
     (45, "task-unknown-fine", Http2026, "fail"),
     (46, "task-end-changes", Http2026, "fail"),
     (47, "task-uninvited", Http2026, "fail"),
+    (48, "task-sleeps-on", Http2026, "fail"),
     (49, "task-cancelled-by-request", Stdio2026, "fail"),
 ];
 
@@ -145,12 +147,13 @@ fn accusations(way: Way, flags: &[&str]) -> Vec<String> {
 }
 
 fn rounds(count: usize) {
-    let healthy: [(Way, &[&str]); 7] = [
+    let healthy: [(Way, &[&str]); 8] = [
         (Stdio, &[]),
         (Stdio2026, &[]),
         (Http2025, &[]),
         (Http2026, &[]),
         (OnePiece, &[]),
+        (Http2026, &["--parks"]),
         (Stdio, &["--tells", "probe"]),
         (Http2025, &["--tells", "nothing"]),
     ];
