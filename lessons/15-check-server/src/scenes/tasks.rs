@@ -69,7 +69,11 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
         }
         (PARKED, false) => lane.judge(48, Pass, format!("it is {}", plain(&now))),
         _ => {
-            lane.judge(48, NotObservable, "this tool's task waits for no input: name one that does")
+            lane.judge(
+                48,
+                NotObservable,
+                "this tool's task waits for no input: name one that does",
+            );
         }
     }
     if open(&now) {

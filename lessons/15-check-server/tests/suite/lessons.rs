@@ -182,7 +182,7 @@ fn the_bridge_changes_no_verdict() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// mcp-proxy from PyPI answers the cancel by itself, and does not pass it on.
+/// mcp-proxy from `PyPI` answers the cancel by itself, and does not pass it on.
 #[test]
 #[ignore = "needs mcp-proxy from PyPI: MCP_PROXY_PYTHON, see .ci/run"]
 fn a_bridge_that_answers_by_itself_is_a_false_stop() {
