@@ -1,6 +1,6 @@
 //! What a server has done, in numbers, for Prometheus: `GET /metrics`.
 //!
-//! The numbers are those of [`Totals`], taken once for each page. So a page adds up: started is
+//! The numbers are those of [`shared::totals`], taken once for each page. So a page adds up: started is
 //! finished, failed, cancelled and running together. A counter of its own for each number, changed
 //! one after the other, would be read between two changes now and then.
 

@@ -4,7 +4,7 @@
 //! server-sent events, and its buttons send `POST /calls/NUMBER/stop`.
 //!
 //! There is no password: whoever sits at this machine may stop its calls. A page from elsewhere
-//! may not, although it is open in a browser on this machine. [`local`] and [`stop`] see to that,
+//! may not, although it is open in a browser on this machine. `local` and `stop_call` see to that,
 //! and the page itself may not be framed: a foreign page could lay its own button over ours
 //! (clickjacking).
 
