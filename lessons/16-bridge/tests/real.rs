@@ -20,6 +20,8 @@ use tokio::time::{Instant, sleep};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp-bridge");
 const TICK: &str = "400ms";
 const STEPS: u32 = 8;
+/// The steps of the call whose host quits: some bridges give it a while before they stop it.
+const QUIT_STEPS: u32 = 24;
 const REASON: &str = "stop, says the host";
 const LONG: Duration = Duration::from_secs(60);
 /// How long a word to the caller may take once the call has ended at the server.
@@ -318,15 +320,16 @@ fn stdio_to_http(by: &str, bridge: impl Fn(&str) -> Command) -> String {
             sleep(Duration::from_millis(20)).await;
         }
         say(&mut input, notification("notifications/initialized", &json!({})));
-        let work =
-            |id: u32| tool_call(Protocol::V2025, &json!(id), "process_large_file", &steps(STEPS));
-        say(&mut input, work(11));
+        let work = |id: u32, count: u32| {
+            tool_call(Protocol::V2025, &json!(id), "process_large_file", &steps(count))
+        };
+        say(&mut input, work(11, STEPS));
         log.line_with("step 3 of", 1).await;
         let cancel = json!({ "requestId": 11, "reason": REASON });
         say(&mut input, notification(CANCELLED, &cancel));
         let cells = cells(&log, &heard, 11).await;
         // And then the host quits.
-        say(&mut input, work(12));
+        say(&mut input, work(12, QUIT_STEPS));
         log.line_with("step 3 of", 2).await;
         drop(input);
         let deadline = Instant::now() + LONG;
