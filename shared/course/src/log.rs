@@ -1,7 +1,11 @@
 //! What a server logs, and who reads it: a person, or a program.
 
 use clap::ValueEnum;
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::layer;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -12,7 +16,8 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Logs to standard error. `RUST_LOG` chooses what; without it nothing is logged, with `-v` what
+/// Logs to standard error. `RUST_LOG` chooses what, by target and level (not by span: that would
+/// take a regex engine, and ten seconds more to build); without it nothing is logged, with `-v` what
 /// happens to calls, with `-vv` every message.
 ///
 /// The lessons' own events are in `hosting`. rmcp's INFO prints every notification with its
@@ -24,13 +29,15 @@ pub(crate) fn to_stderr(verbose: u8, format: Format) {
         (0 | 1, _) => "hosting=info",
         _ => "trace",
     };
-    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
-        Ok(wanted) if verbose == 0 => EnvFilter::new(wanted),
-        _ => EnvFilter::new(unasked),
+    let wanted = std::env::var("RUST_LOG").ok().filter(|_| verbose == 0);
+    let targets = wanted.as_deref().unwrap_or(unasked).parse().unwrap_or_else(|error| {
+        eprintln!("RUST_LOG is not understood: {error}. Write for example hosting=debug,rmcp=info");
+        Targets::new()
+    });
+    let log = layer().with_writer(std::io::stderr);
+    let log = match format {
+        Format::Text => log.boxed(),
+        Format::Json => log.json().flatten_event(true).with_span_list(false).boxed(),
     };
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
-    match format {
-        Format::Text => log.init(),
-        Format::Json => log.json().flatten_event(true).with_span_list(false).init(),
-    }
+    registry().with(log).with(targets).init();
 }
