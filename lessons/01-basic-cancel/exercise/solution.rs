@@ -6,10 +6,10 @@ use shared::server::Caller;
 pub async fn process(job: Job, ctx: Context) -> Outcome {
     let steps = job.steps();
     let work = async {
-        ctx.report(0, steps.into(), "at work".to_owned()).await;
+        ctx.report(0, steps, "at work".to_owned()).await;
         for step in 1..=steps {
             job.step().await;
-            ctx.report(step.into(), steps.into(), format!("{step} steps")).await;
+            ctx.report(step, steps, format!("{step} steps")).await;
         }
     };
     tokio::select! {

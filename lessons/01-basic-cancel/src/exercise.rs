@@ -8,9 +8,10 @@
 //! 3. When all is done, return a text for the client: `Ok(Some(text))`.
 //!
 //! What you may use:
-//! - `job.steps()` is how many steps there are, `job.step().await` does one.
+//! - `job.steps()` is how many steps there are, a `u64`. `job.step().await` does one.
 //! - `ctx.ct` is the call's cancellation token: `ctx.ct.cancelled().await` ends with the cancel.
-//! - `ctx.report(done, whole, message).await` sends progress: `use shared::server::Caller;`.
+//! - `ctx.report(done: u64, whole: u64, message: String).await` sends progress: so many steps of
+//!   the whole are done. It needs `use shared::server::Caller;`.
 //!
 //! Check it with `cargo run -p basic-cancel -- exercise`. A solution: `-- exercise --solution`.
 //! More of it in README.md, "Exercise".

@@ -1,4 +1,4 @@
-//! The check of the exercise: exports that end in four ways, and what each has left behind.
+//! The check of the exercise: exports that end in five ways, and what each has left behind.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use course::lesson::Protocol;
 use serde_json::json;
 use shared::calls::State;
 use shared::client::tool_call;
+use tokio::fs;
 use tokio::time::sleep;
 
 use crate::in_words;
@@ -23,7 +24,8 @@ pub const EXERCISE: Exercise = Exercise {
     check: || Box::pin(check(crate::exercise::export)),
 };
 
-const STEPS: u32 = 4;
+const STEPS: usize = 4;
+const PART: &[u8] = b"a row\n";
 const TICK: Duration = Duration::from_secs(1);
 
 /// A report to write.
@@ -40,7 +42,7 @@ impl Report {
     }
 
     /// How many parts it has.
-    pub fn parts(&self) -> u32 {
+    pub fn parts(&self) -> u64 {
         self.job.steps()
     }
 
@@ -48,7 +50,7 @@ impl Report {
     pub async fn part(&self) -> anyhow::Result<Vec<u8>> {
         self.job.step().await;
         ensure!(!self.broken, "the source of the report is broken");
-        Ok(b"a row\n".to_vec())
+        Ok(PART.to_vec())
     }
 }
 
@@ -58,6 +60,7 @@ enum Way {
     Finished,
     Cancelled,
     Broken,
+    DiskFull,
     LeaseTaken,
 }
 
@@ -67,6 +70,7 @@ impl Way {
             Self::Finished => "finished",
             Self::Cancelled => "was cancelled",
             Self::Broken => "failed",
+            Self::DiskFull => "met a full disk",
             Self::LeaseTaken => "was refused its lease",
         }
     }
@@ -78,7 +82,7 @@ where
     F: Fn(Report, Resources, Context) -> A + Copy + Send + Sync + 'static,
     A: Future<Output = Outcome> + Send + 'static,
 {
-    for way in [Way::Finished, Way::Cancelled, Way::Broken, Way::LeaseTaken] {
+    for way in [Way::Finished, Way::Cancelled, Way::Broken, Way::DiskFull, Way::LeaseTaken] {
         play(export, way).await?;
     }
     Ok("whichever way your tool ends, it gives back what it took, and nothing else".to_owned())
@@ -89,7 +93,8 @@ where
     F: Fn(Report, Resources, Context) -> A + Copy + Send + Sync + 'static,
     A: Future<Output = Outcome> + Send + 'static,
 {
-    let held = Resources::new()?;
+    let mut held = Resources::new()?;
+    held.disk_full = way == Way::DiskFull;
     let nothing = held.inventory().await?;
     if way == Way::LeaseTaken {
         held.take_lease("report").await?;
@@ -98,7 +103,10 @@ where
     let tool = move |job, ctx| export(Report { job, broken }, given.clone(), ctx);
     let bench = Bench::new(tool, TICK, Protocol::V2025)?;
     let client = bench.stage.connect().await?;
-    let call = tool_call(TOOL, json!({ "processing_time": STEPS }));
+    // A write ends later, and its error comes with the next write or the flush: with a single part
+    // that is the flush.
+    let steps = if way == Way::DiskFull { 1 } else { STEPS };
+    let call = tool_call(TOOL, json!({ "processing_time": steps }));
     let options = rmcp::service::PeerRequestOptions::no_options();
     let handle = client.send_cancellable_request(call, options).await?;
     let number = client.newest(TOOL).await?;
@@ -126,25 +134,45 @@ where
     let state = match way {
         Way::Finished => State::Finished,
         Way::Cancelled => State::Cancelled,
-        Way::Broken | Way::LeaseTaken => State::Failed,
+        Way::Broken | Way::DiskFull | Way::LeaseTaken => State::Failed,
+    };
+    let advice = match way {
+        Way::DiskFull => PARTS,
+        Way::Cancelled if record.steps_done == record.steps_total => {
+            "it did not stop: it wrote the whole report after the cancel: select! over \
+             ctx.ct.cancelled() and the part"
+        }
+        _ => "Ok(Some(text)) is finished, Ok(None) is cancelled, Err(error) is failed",
     };
     ensure!(
         record.state == state,
-        "an export that {how} is {:?} in the server's list\n\
-         Ok(Some(text)) is finished, Ok(None) is cancelled, Err(error) is failed",
-        record.state
+        "an export that {how} is {} in the server's list\n{advice}",
+        format!("{:?}", record.state).to_lowercase()
     );
     let mut expected = nothing;
     match way {
         Way::Finished => expected.finished.push("report.csv".to_owned()),
         Way::LeaseTaken => expected.leases.push("report".to_owned()),
-        Way::Cancelled | Way::Broken => {}
+        Way::Cancelled | Way::Broken | Way::DiskFull => {}
     }
     if left != expected {
         bail!("an export that {how} {}", complaint(&left, &expected));
     }
+    if way == Way::Finished {
+        let published = fs::read(held.exports().join("report.csv")).await?;
+        let whole = PART.repeat(STEPS);
+        ensure!(
+            published == whole,
+            "an export that {how} has published {} bytes, and not the {} of its parts\n{PARTS}",
+            published.len(),
+            whole.len()
+        );
+    }
     client.close().await
 }
+
+const PARTS: &str = "the report does not hold all its parts: write each, then flush before you \
+                     publish";
 
 /// What is wrong with what is left, and what to do about it.
 fn complaint(left: &Inventory, expected: &Inventory) -> String {

@@ -14,7 +14,8 @@
 //!   `file.writer()?` is a `tokio::fs::File` (`use tokio::io::AsyncWriteExt;` for `write_all` and
 //!   `flush`), `file.publish().await?` gives it its real name.
 //! - `held.take_lease(name).await?` and `held.give_back_lease(name).await?`: no `Drop` does that.
-//! - `report.name()`, `report.parts()`, `report.part().await?` and `ctx.ct`.
+//! - `report.part().await?` is the bytes of the next part, `report.parts()` is how many there are,
+//!   a `u64`. `report.name()` is the name of lease and file. And `ctx.ct`.
 //!
 //! Check it with `cargo run -p cleanup -- exercise`. A solution: `-- exercise --solution`.
 //! More of it in README.md, "Exercise".

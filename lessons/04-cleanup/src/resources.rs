@@ -23,6 +23,8 @@ pub struct Resources {
     running: Arc<RwLock<()>>,
     folder: Arc<TempDir>,
     leases: Arc<Mutex<Connection>>,
+    /// Whether each write into a file fails: the exercise plays that too.
+    pub(crate) disk_full: bool,
 }
 
 /// What is held at a moment.
@@ -50,6 +52,7 @@ impl Resources {
             running: Arc::default(),
             folder: Arc::new(folder),
             leases: Arc::new(Mutex::new(leases)),
+            disk_full: false,
         })
     }
 
@@ -73,11 +76,11 @@ impl Resources {
     /// Creates a temporary file for a report. Its name is its own, so two exports of one report
     /// do not touch each other's file.
     pub async fn unfinished(&self, report: &str) -> anyhow::Result<Unfinished> {
-        let (folder, report) = (self.exports(), report.to_owned());
+        let (folder, report, disk_full) = (self.exports(), report.to_owned(), self.disk_full);
         spawn_blocking(move || {
             let prefix = format!("{report}-");
             let file = Builder::new().prefix(&prefix).suffix(".tmp").tempfile_in(&folder)?;
-            Ok(Unfinished { file, finished: folder.join(format!("{report}.csv")) })
+            Ok(Unfinished { file, finished: folder.join(format!("{report}.csv")), disk_full })
         })
         .await?
     }
@@ -136,7 +139,7 @@ impl Resources {
         Ok(())
     }
 
-    fn exports(&self) -> PathBuf {
+    pub(crate) fn exports(&self) -> PathBuf {
         self.folder.path().join("exports")
     }
 
@@ -158,13 +161,19 @@ impl Resources {
 pub struct Unfinished {
     file: NamedTempFile,
     finished: PathBuf,
+    disk_full: bool,
 }
 
 impl Unfinished {
     /// The file, for writing. It may outlive `self`: a write that is under way on a blocking
     /// thread then ends in a file that has no name any more.
     pub fn writer(&self) -> io::Result<fs::File> {
-        Ok(fs::File::from_std(self.file.as_file().try_clone()?))
+        Ok(fs::File::from_std(if self.disk_full {
+            // Open for reading only: no write succeeds.
+            std::fs::File::open(self.file.path())?
+        } else {
+            self.file.as_file().try_clone()?
+        }))
     }
 
     /// Gives the file its real name, in one step. A reader sees the whole report or none.

@@ -9,6 +9,7 @@ use course::lesson::Protocol;
 use course::narrate::outcome;
 use course::stage::Stage;
 use rmcp::model::{ClientRequest, ServerResult};
+use rmcp::service::ServiceError;
 use shared::calls::State;
 use shared::client::Client;
 use tokio::time::{Instant, timeout};
@@ -35,10 +36,11 @@ where
     F: AsyncFn(&Client, ClientRequest, Duration, Duration) -> anyhow::Result<ServerResult>,
 {
     for protocol in [Protocol::V2025, Protocol::V2026] {
+        println!("   revision {protocol}");
         let (talks, silent) = (Duration::from_secs(1), Duration::from_secs(60));
         let Played { ended, took, .. } = play(&answer, protocol, talks, 10).await?;
         println!("   10 steps, one each second     {took:?}");
-        let why = ended.err().map(|why| format!("{why:#}")).unwrap_or_default();
+        let why = ended.err().map(|why| in_words(&why)).unwrap_or_default();
         ensure!(
             why.is_empty(),
             "a call that reports each second was given up after {took:?}: {why}\n\
@@ -50,6 +52,14 @@ where
         given_up(played, "a call that never ends", CAP).await?;
     }
     Ok("you wait for those who talk, and not for ever; and the server is told".to_owned())
+}
+
+/// rmcp writes a deadline of three seconds as "PT3S".
+fn in_words(why: &anyhow::Error) -> String {
+    match why.downcast_ref() {
+        Some(ServiceError::Timeout { timeout }) => format!("request timeout after {timeout:?}"),
+        _ => format!("{why:#}"),
+    }
 }
 
 /// How a call ended for its caller, after what time.
@@ -98,7 +108,8 @@ async fn given_up(played: Played, call: &str, limit: Duration) -> anyhow::Result
     ensure!(
         record.state == State::Cancelled,
         "the server was not told that {call} was given up: it is {}\n\
-         to stop waiting tells nobody: a RequestHandle that is dropped sends nothing",
+         to stop waiting tells nobody: a RequestHandle that is dropped sends nothing: let \
+         rmcp keep the cap too (`PeerRequestOptions`), or keep `handle.id` and call `notify_cancelled`",
         outcome(&record)
     );
     client.close().await

@@ -180,6 +180,11 @@ fn note(what: impl FnOnce(&mut Notes)) -> bool {
     name.map(|name| what(unpoisoned(&NOTES).entry(name.to_owned()).or_default())).is_some()
 }
 
+/// Whether this thread plays an answer.
+pub(crate) fn under_way() -> bool {
+    note(|_| ())
+}
+
 /// A panic of an answer is a verdict, and not a message on standard error.
 fn note_panics() {
     static ONCE: Once = Once::new();

@@ -40,7 +40,7 @@ pub(crate) fn exercise(lesson: &Lesson, exercise: &Exercise, what: &ExerciseArgs
     if verdict == Verdict::NotBegun {
         println!("   The file says at its top what to do. Then run this again.");
     }
-    // Only `progress` needs it, and that says "never run" without it.
+    // Only `progress` needs it, and that says "not checked" without it.
     let _ = keep(lesson, &verdict);
     match verdict {
         Verdict::Done(_) => ExitCode::SUCCESS,
@@ -51,13 +51,17 @@ pub(crate) fn exercise(lesson: &Lesson, exercise: &Exercise, what: &ExerciseArgs
 /// `cargo run -- progress`
 pub(crate) fn all() -> ExitCode {
     match lines() {
-        Ok((done, lines)) => {
+        Ok((next, lines)) => {
+            let done = lines.iter().filter(|line| line.contains('✅')).count();
             let bar = bar(done as f64, lines.len() as f64);
             println!("✍️  Exercises  {bar}  {done} of {} done", lines.len());
             for line in lines {
                 println!("{line}");
             }
-            println!("   Check one: cargo run -p basic-cancel -- exercise");
+            println!("   \"not checked\": never run, or written in since");
+            if let Some(next) = next {
+                println!("   Next: cargo run -p {next} -- exercise");
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -67,23 +71,20 @@ pub(crate) fn all() -> ExitCode {
     }
 }
 
-/// How many are done, and a line for each.
-fn lines() -> io::Result<(usize, Vec<String>)> {
+/// The first that is not done, and a line for each.
+fn lines() -> io::Result<(Option<String>, Vec<String>)> {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../lessons"));
     let mut lessons =
         fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     lessons.sort();
-    let (mut done, mut lines) = (0, Vec::new());
+    let (mut next, mut lines) = (None, Vec::new());
     for lesson in lessons {
         // A lesson without a stub has no exercise.
         let Ok(stub) = fs::read_to_string(lesson.join("exercise/stub.rs")) else { continue };
         let folder = lesson.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let name = folder.split_once('-').map_or(&*folder, |(_, name)| name);
         let (mark, what) = match seen(name, &lesson) {
-            Some(seen) if seen.starts_with('✅') => {
-                done += 1;
-                ("✅", exercise::task(&stub).to_owned())
-            }
+            Some(seen) if seen.starts_with('✅') => ("✅", exercise::task(&stub).to_owned()),
             Some(seen) => {
                 let what = seen.lines().next().unwrap_or_default().trim_start_matches("❌ ");
                 let begun = if what.contains("not begun") { "➖" } else { "❌" };
@@ -91,9 +92,12 @@ fn lines() -> io::Result<(usize, Vec<String>)> {
             }
             None => ("➖", format!("not checked: {}", exercise::task(&stub))),
         };
+        if mark != "✅" {
+            next.get_or_insert_with(|| name.to_owned());
+        }
         lines.push(format!("   {mark} {name:18} {what}"));
     }
-    Ok((done, lines))
+    Ok((next, lines))
 }
 
 /// The last verdict, unless the answer has been written in since.

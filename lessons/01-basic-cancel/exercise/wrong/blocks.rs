@@ -10,7 +10,7 @@ pub async fn process(job: Job, ctx: Context) -> Outcome {
         if ctx.ct.is_cancelled() {
             return Ok(None);
         }
-        ctx.report(step.into(), job.steps().into(), String::new()).await;
+        ctx.report(step, job.steps(), String::new()).await;
         std::thread::sleep(Duration::from_secs(1));
     }
     Ok(Some("done".to_owned()))

@@ -11,7 +11,7 @@ pub async fn process(job: Job, ctx: Context) -> Outcome {
                 job.step().await;
             }
             if !ctx.ct.is_cancelled() {
-                ctx.report(step.into(), job.steps().into(), String::new()).await;
+                ctx.report(step, job.steps(), String::new()).await;
             }
         }
     });

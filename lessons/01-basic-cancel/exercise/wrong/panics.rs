@@ -9,7 +9,7 @@ pub async fn process(job: Job, ctx: Context) -> Outcome {
             if step > 0 {
                 job.step().await;
             }
-            ctx.report(step.into(), job.steps().into(), String::new()).await;
+            ctx.report(step, job.steps(), String::new()).await;
         }
     };
     tokio::select! {

@@ -1,4 +1,4 @@
-//! Hint: the server has sent no progress
+//! Hint: a call that nobody cancels reports nothing
 
 use course::exercise::tool::{Context, Job, Outcome};
 

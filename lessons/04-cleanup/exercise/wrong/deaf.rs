@@ -1,4 +1,4 @@
-//! Hint: an export that was cancelled is Finished in the server's list
+//! Hint: an export that was cancelled is finished in the server's list
 
 use course::exercise::tool::{Context, Outcome};
 use tokio::io::AsyncWriteExt;

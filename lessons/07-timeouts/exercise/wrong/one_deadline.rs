@@ -1,4 +1,4 @@
-//! Hint: a call that reports each second was given up after 3
+//! Hint: a call that reports each second was given up after 3s: request timeout after 3s
 
 use std::time::Duration;
 

@@ -44,8 +44,8 @@ struct Inner {
 
 impl Job {
     /// How many steps the work has.
-    pub fn steps(&self) -> u32 {
-        self.0.steps
+    pub fn steps(&self) -> u64 {
+        self.0.steps.into()
     }
 
     /// Does a step. That takes a while.
