@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use course::exercise::{BLOCKED, Check, Exercise, Verdict, judge};
+
+use crate::readme;
 
 /// The check of this lesson's exercise judges its stub, its solution and each wrong answer as it
 /// should: `testing::judges!(basic_cancel::process: deaf blocks panics);` A wrong answer says in
@@ -47,6 +50,11 @@ macro_rules! judges {
                 FOLDER.has_only(&[$(stringify!($wrong)),+]);
             }
 
+            #[test]
+            fn readme_shows_real_output() {
+                FOLDER.readme();
+            }
+
             mod wrong {
                 use super::{FOLDER, answers};
                 $(
@@ -71,13 +79,22 @@ impl Folder {
         assert_eq!(judge(self.1.clock, BLOCKED, check), Verdict::NotBegun);
     }
 
-    /// The solution is right, and README shows what the check says of it.
+    /// The solution is right.
     pub fn done(self, check: fn() -> Check) {
         let verdict = judge(self.1.clock, BLOCKED, check);
         assert!(matches!(verdict, Verdict::Done(_)), "{verdict}");
+        println!("\n{verdict}");
+    }
+
+    /// README shows what the program prints for the solution, or the end of it. A test cannot read
+    /// what it prints itself, so it starts the test of the solution once more.
+    pub fn readme(self) {
         let readme = std::fs::read_to_string(Path::new(self.0).join("../README.md")).unwrap();
-        assert!(readme.contains(&verdict.to_string()), "README.md does not show:\n{verdict}");
-        assert!(readme.contains("## Exercise"), "README.md has no section \"Exercise\"");
+        let section = readme.split("\n## Exercise\n").nth(1).expect("a section \"Exercise\"");
+        let shown = section.split("```text\n").nth(1).and_then(|text| text.split("```").next());
+        let solution = ["--exact", "judges::solution", "--nocapture", "--test-threads=2"];
+        let output = Command::new(std::env::current_exe().unwrap()).args(solution).output();
+        readme::ends_with(&output.unwrap().stdout, shown.expect("what a right answer looks like"));
     }
 
     pub fn not_yet(self, name: &str, check: fn() -> Check) {

@@ -59,6 +59,26 @@ fn compare(shown: &[&str], printed: &str, place: &str) {
     assert!(rest.is_empty(), "{place}: there is more than is shown: {rest:?}");
 }
 
+/// The printed lines up to the verdict of an exercise end with the lines that are shown. `[...]`
+/// leaves out the rest of its line.
+pub(crate) fn ends_with(printed: &[u8], shown: &str) {
+    let printed = String::from_utf8_lossy(printed);
+    let shown: Vec<_> = shown.lines().collect();
+    let mut lines: Vec<_> = printed.lines().filter(|line| !line.is_empty()).collect();
+    let end = lines.iter().position(|line| line.starts_with('✅')).map_or(0, |at| at + 1);
+    lines.truncate(end);
+    let same = |(line, shown): (&&str, &&str)| match shown.split_once("[...]") {
+        Some((start, _)) => masked(line).starts_with(&masked(start)),
+        None => masked(line) == masked(shown),
+    };
+    let last = &lines[lines.len().saturating_sub(shown.len())..];
+    assert!(
+        last.len() == shown.len() && last.iter().zip(&shown).all(same),
+        "README.md shows\n{}\n\nand this was printed:\n{printed}",
+        shown.join("\n")
+    );
+}
+
 /// What `$ cargo run [-p PACKAGE] [-- OPTIONS]` prints.
 fn run(command: &str, package: &str, program: &str, tick: Option<&str>) -> String {
     let arguments = command.strip_prefix("$ cargo run").unwrap();
