@@ -1,8 +1,11 @@
 //! The bridge as a tool: what it refuses, and what it says when a side is gone.
 
+use std::io::Write;
+use std::process::Stdio;
 use std::time::Duration;
 
 use assert_cmd::Command;
+use assert_cmd::assert::OutputAssertExt;
 use predicates::str::contains;
 use serde_json::json;
 use testing::process::Process;
@@ -47,12 +50,16 @@ fn a_url_that_does_not_answer() {
 /// The relay connects when the host speaks first, so the host hears of it too.
 #[test]
 fn a_relay_to_nobody_tells_its_host() {
-    let mut relay = Command::new(PROGRAM);
-    relay.args(["--relay", &nobody()]).timeout(Duration::from_secs(60));
-    let hello = format!("{}\n", testing::raw::initialize());
-    let ended = relay.write_stdin(hello).assert().code(1);
+    let mut relay = std::process::Command::new(PROGRAM);
+    relay.args(["--relay", &nobody()]).stdin(Stdio::piped());
+    let mut relay = relay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The host stays: it has not closed its output when the relay ends.
+    let mut host = relay.stdin.take().unwrap();
+    writeln!(host, "{}", testing::raw::initialize()).unwrap();
+    let ended = relay.wait_with_output().unwrap().assert().code(1);
     let ended = ended.stderr(contains("no MCP server answers at http://127.0.0.1:"));
     ended.stdout(contains(r#""id":"initialize""#)).stdout(contains(r#""error""#));
+    drop(host);
 }
 
 #[test]
