@@ -4,11 +4,11 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use course::lesson::{Protocol, Transport};
+use course::lesson::Transport;
 use course::stage::Stage;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rmcp::model::{ClientCapabilities, ProtocolVersion};
+use rmcp::model::ClientCapabilities;
 use serde_json::Value;
 use shared::client::{Client, PATIENCE};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, copy_bidirectional, join};
@@ -34,10 +34,7 @@ impl Serving {
         let log = tokio::spawn(all_of(child.stderr.take().context("no standard error")?));
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let (input, output) = input.zip(output).context("no standard input and output")?;
-        let version = match stage.protocol {
-            Protocol::V2025 => ProtocolVersion::V_2025_11_25,
-            Protocol::V2026 => ProtocolVersion::V_2026_07_28,
-        };
+        let version = stage.protocol.version();
         let client = match stage.transport {
             Transport::Http => {
                 let mut lines = BufReader::new(output).lines();

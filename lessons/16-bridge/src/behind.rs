@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use course::lesson::{Protocol, Transport};
+use course::lesson::Transport;
 use course::stage::Stage;
 use hosting::cancel::{CancelAware, LINGER};
 use hosting::layer::Server;
@@ -45,7 +45,7 @@ pub struct Front {
 impl Front {
     /// A client of the stage's server, behind this bridge.
     pub async fn new(stage: &Stage, bridge: Bridge) -> anyhow::Result<Self> {
-        let (stop, version) = (Stop::default(), version(stage.protocol));
+        let (stop, version) = (Stop::default(), stage.protocol.version());
         let here = stage.pipe().is_some();
         let client = match bridge {
             Bridge::None => stage.connect().await?,
@@ -131,7 +131,7 @@ fn client_of(
 
 /// The bridge's own connection to the stage's server.
 async fn connect(stage: &Stage) -> anyhow::Result<Upstream> {
-    let version = Some(version(stage.protocol));
+    let version = Some(stage.protocol.version());
     match (stage.pipe(), stage.transport) {
         (Some(pipe), _) => Upstream::connect(client_of(pipe), version).await,
         (None, Transport::Http) => Upstream::connect(upstream::http(stage.url()?), version).await,
@@ -151,11 +151,4 @@ pub fn child(mut command: Command) -> anyhow::Result<TokioChildProcess> {
     command.process_group(0);
     let program = command.as_std().get_program().display().to_string();
     TokioChildProcess::new(command).with_context(|| format!("cannot start {program}"))
-}
-
-fn version(protocol: Protocol) -> ProtocolVersion {
-    match protocol {
-        Protocol::V2025 => ProtocolVersion::V_2025_11_25,
-        Protocol::V2026 => ProtocolVersion::V_2026_07_28,
-    }
 }

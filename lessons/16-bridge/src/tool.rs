@@ -88,10 +88,7 @@ pub fn main() -> ExitCode {
     if cli.relay && cli.url.is_none() {
         refuse("--relay needs a URL: a relay has one connection for one host");
     }
-    let version = cli.protocol.map(|protocol| match protocol {
-        Protocol::V2025 => ProtocolVersion::V_2025_11_25,
-        Protocol::V2026 => ProtocolVersion::V_2026_07_28,
-    });
+    let version = cli.protocol.map(Protocol::version);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {

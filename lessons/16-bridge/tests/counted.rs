@@ -44,18 +44,11 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp-bridge");
 const TICK: u64 = 1000;
 const LONG: Duration = Duration::from_secs(30);
 
-fn version(protocol: Protocol) -> ProtocolVersion {
-    match protocol {
-        Protocol::V2025 => ProtocolVersion::V_2025_11_25,
-        Protocol::V2026 => ProtocolVersion::V_2026_07_28,
-    }
-}
-
 /// A host whose bridge is a process: stdio in front of this URL.
 async fn host(options: &[&str], protocol: Protocol, url: &str) -> Client {
     let mut program = Command::new(PROGRAM);
     program.args(options).args(["--protocol", &protocol.to_string(), url]);
-    let client = Client::child_as(ClientCapabilities::default(), program, version(protocol));
+    let client = Client::child_as(ClientCapabilities::default(), program, protocol.version());
     client.await.unwrap()
 }
 
@@ -64,7 +57,7 @@ async fn in_front_of_stdio(protocol: Protocol) -> Hosted {
     let mut program = Command::new(PROGRAM);
     program.args(["--tick", "1s", "serve", "--transport", "stdio"]);
     let child = bridge::behind::child(program).unwrap();
-    let upstream = Upstream::connect(child, Some(version(protocol))).await.unwrap();
+    let upstream = Upstream::connect(child, Some(protocol.version())).await.unwrap();
     Hosted::start(Translate::new(Arc::new(upstream))).await
 }
 
@@ -173,7 +166,7 @@ async fn relay_stdio_to_http_2026() {
 
 async fn http_to_stdio(host: Protocol, server: Protocol) {
     let bridge = in_front_of_stdio(server).await;
-    let client = Client::http(&bridge.url, version(host)).await.unwrap();
+    let client = Client::http(&bridge.url, host.version()).await.unwrap();
     two_hundred(&client).await;
     client.close().await.unwrap();
 }
@@ -206,7 +199,7 @@ async fn translate_between_revisions() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hosts_with_equal_ids_do_not_meet() {
     let bridge = in_front_of_stdio(Protocol::V2025).await;
-    let clerk = Client::http(&bridge.url, version(Protocol::V2025)).await.unwrap();
+    let clerk = Client::http(&bridge.url, Protocol::V2025.version()).await.unwrap();
     let hosts = [
         RawClient::open(&bridge.url, Protocol::V2025).await,
         RawClient::open(&bridge.url, Protocol::V2025).await,
@@ -239,11 +232,11 @@ async fn two_hosts_with_equal_ids_do_not_meet() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_left_of_two_thousand_calls() {
     let server = common_server(TICK).await;
-    let upstream = Upstream::connect(http(&server.url), Some(version(Protocol::V2025)));
+    let upstream = Upstream::connect(http(&server.url), Some(Protocol::V2025.version()));
     let upstream = Arc::new(upstream.await.unwrap());
     let translate = Server::new(Translate::new(Arc::clone(&upstream)));
     let pipe = hosting::pipe(translate, &Between::default(), Stop::default());
-    let host = Client::pipe_as(ClientCapabilities::default(), pipe, version(Protocol::V2025));
+    let host = Client::pipe_as(ClientCapabilities::default(), pipe, Protocol::V2025.version());
     let host = host.await.unwrap();
     for _ in 0..10 {
         let handles = start(&host, 200).await;
@@ -268,7 +261,7 @@ async fn nothing_is_left_of_two_thousand_relayed_calls() {
     let (input, output) = tokio::io::split(far);
     let host = CancelAware::silent(AsyncRwTransport::new_server(input, output));
     let relaying = tokio::spawn(relay(host, http(&server.url)));
-    let host = Client::pipe_as(ClientCapabilities::default(), near, version(Protocol::V2025));
+    let host = Client::pipe_as(ClientCapabilities::default(), near, Protocol::V2025.version());
     let host = host.await.unwrap();
     for _ in 0..10 {
         let handles = start(&host, 200).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use hosting::between::Between;
 use hosting::layer::Server;
-use rmcp::model::{ClientCapabilities, ProtocolVersion};
+use rmcp::model::ClientCapabilities;
 use shared::client::Client;
 use shared::server::Setup;
 use shared::stop::Stop;
@@ -90,10 +90,7 @@ impl Stage {
         capabilities: ClientCapabilities,
         protocol: Protocol,
     ) -> anyhow::Result<Client> {
-        let version = match protocol {
-            Protocol::V2025 => ProtocolVersion::V_2025_11_25,
-            Protocol::V2026 => ProtocolVersion::V_2026_07_28,
-        };
+        let version = protocol.version();
         match &self.place {
             Place::Url(url) => Client::http_as(capabilities, url, version).await,
             Place::Child => {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
+use rmcp::model::ProtocolVersion;
 
 /// How messages travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,6 +31,16 @@ impl fmt::Display for Transport {
             Self::Http => "http",
             Self::Stdio => "stdio",
         })
+    }
+}
+
+impl Protocol {
+    /// The revision as rmcp names it.
+    pub fn version(self) -> ProtocolVersion {
+        match self {
+            Self::V2025 => ProtocolVersion::V_2025_11_25,
+            Self::V2026 => ProtocolVersion::V_2026_07_28,
+        }
     }
 }
 
