@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Parser};
+use course::signals::Signals;
 use scale_out::chapters::ALL;
 use scale_out::flaw::Flaw;
 use scale_out::memory::MemoryStore;
@@ -18,7 +19,6 @@ use scale_out::{LESSON, story};
 use shared::stop::Stop;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Several replicas: the cancel finds the one that runs the call.
 #[derive(Debug, Parser)]
@@ -58,11 +58,7 @@ async fn main() -> ExitCode {
     let serve = Serve::augment_args(Command::new("serve")).about("One replica, until Ctrl-C");
     let command = <Cli as clap::CommandFactory>::command().subcommands(chapters).subcommand(serve);
     let matches = command.get_matches();
-    let ended = tokio::select! {
-        ended = run(&matches) => ended,
-        stopped = interrupted() => stopped,
-    };
-    match ended {
+    match run(&matches).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("❌ {} failed: {error:#}", LESSON.name);
@@ -76,14 +72,12 @@ async fn run(matches: &ArgMatches) -> Result<()> {
     if let Some(("serve", own)) = matches.subcommand() {
         return one_replica(Serve::from_arg_matches(own)?, redis, wrong).await;
     }
+    let mut pressed = Signals::new()?;
     println!("🚀 {}: {}", LESSON.name, LESSON.title);
     let options = Options { redis, wrong, ..Options::default() };
-    match matches.subcommand() {
-        None => story(&options).await?,
-        Some((name, _)) => {
-            let chapter = ALL.iter().find(|chapter| chapter.name == name);
-            (chapter.context("there is no such chapter")?.play)(&options).await?;
-        }
+    tokio::select! {
+        played = play(matches.subcommand_name(), &options) => played?,
+        () = pressed.recv() => bail!("it was interrupted"),
     }
     let skipped = options.skipped.into_inner().unwrap_or_default();
     println!();
@@ -98,7 +92,15 @@ async fn run(matches: &ArgMatches) -> Result<()> {
     Ok(())
 }
 
+async fn play(chapter: Option<&str>, options: &Options) -> Result<()> {
+    let Some(name) = chapter else { return story(options).await };
+    let chapter = ALL.iter().find(|chapter| chapter.name == name);
+    (chapter.context("there is no such chapter")?.play)(options).await
+}
+
 async fn one_replica(serve: Serve, redis: Option<String>, flaw: Option<Flaw>) -> Result<()> {
+    // Before anything is printed: a reader of the URL may stop it at once.
+    let signals = Signals::new()?;
     let Serve { addr, prefix, tick_ms, lease_ms, until_eof } = serve;
     let store: Arc<dyn Store> = match redis {
         Some(url) => Arc::new(RedisStore::open(&url, &prefix).await?),
@@ -110,6 +112,7 @@ async fn one_replica(serve: Serve, redis: Option<String>, flaw: Option<Flaw>) ->
     println!("📡 a replica serves MCP at http://{}/mcp", listener.local_addr()?);
     let (tick, lease) = (Duration::from_millis(tick_ms), Duration::from_millis(lease_ms));
     let stop = Stop::default();
+    signals.stop(stop.clone());
     if until_eof {
         let stop = stop.clone();
         tokio::spawn(async move {
@@ -118,15 +121,4 @@ async fn one_replica(serve: Serve, redis: Option<String>, flaw: Option<Flaw>) ->
         });
     }
     replica::serve(listener, store, Manner { tick, lease, flaw }, stop).await
-}
-
-/// Ctrl-C, or what a process manager sends. It also works where Ctrl-C is ignored (`nohup`).
-async fn interrupted() -> Result<()> {
-    let mut pressed = signal(SignalKind::interrupt())?;
-    let mut asked = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = pressed.recv() => {}
-        _ = asked.recv() => {}
-    }
-    Err(anyhow!("it was interrupted"))
 }

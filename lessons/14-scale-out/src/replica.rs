@@ -65,6 +65,7 @@ pub async fn serve(
     // The client of lesson 1 plays with every server of files.
     let client = "cargo run -p basic-cancel -- client";
     let page = page::routes("scale-out", client, calls.clone(), stop.clone());
+    let beside = page.merge(metrics::routes(calls.clone()));
     let setup = Setup { data, calls, tick, stop: stop.clone() };
     let server = Server::new(FileServer::new(setup))
         .with(Guard::new(stop.clone()))
@@ -80,7 +81,7 @@ pub async fn serve(
     let app = Router::new()
         .route_service("/mcp", mcp)
         .layer(from_fn_with_state((store, sessions), session_requests))
-        .merge(page);
+        .merge(beside);
     let ended = serve_http(listener, app, stop, streams).await;
     listening.abort();
     ended

@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use course::lesson::Protocol;
+use course::signals::Signals;
 use hosting::cancel::CancelAware;
 use hosting::layer::Server;
 use hosting::{Door, Site};
@@ -22,7 +23,6 @@ use rmcp::transport::stdio_pipes;
 use shared::stop::Stop;
 use tokio::net::TcpListener;
 use tokio::process::Command;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::behind::child;
 use crate::relay::{End, relay};
@@ -98,7 +98,8 @@ pub fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         let stop = Stop::default();
-        stop_on_signals(&stop)?;
+        // Open calls are cancelled, and answered. A second signal ends at once.
+        Signals::new()?.stop(stop.clone());
         match side {
             Side::Url(url) if cli.relay => relay_to(&url, &stop).await,
             Side::Url(url) => stdio_to_http(&url, version, &stop).await,
@@ -123,19 +124,6 @@ enum Side {
 
 fn refuse(why: &str) -> ! {
     Cli::command().error(ErrorKind::InvalidValue, why).exit()
-}
-
-/// Ctrl-C, or what a process manager sends: open calls are cancelled, and answered.
-fn stop_on_signals(stop: &Stop) -> anyhow::Result<()> {
-    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-        let mut signals = signal(kind).context("cannot listen for signals")?;
-        let stop = stop.clone();
-        tokio::spawn(async move {
-            signals.recv().await;
-            stop.now();
-        });
-    }
-    Ok(())
 }
 
 async fn stdio_to_http(

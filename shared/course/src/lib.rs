@@ -1,6 +1,7 @@
 //! What makes a lesson a program.
 //!
 //! [`run`] reads the command line, hosts the lesson's server and plays its story on a [`stage`].
+//! [`signals`] end both.
 //! [`lesson`] says what a lesson is, [`exercise`] what an exercise is; [`narrate`] draws what a
 //! person sees.
 
@@ -11,5 +12,6 @@ mod log;
 pub mod narrate;
 mod progress;
 pub mod run;
+pub mod signals;
 pub mod stage;
 mod way;

@@ -1,7 +1,6 @@
 //! What the command line sets going: a story, a server, or several stories in a row.
 
 use std::ffi::OsString;
-use std::future::pending;
 use std::net::SocketAddr;
 use std::panic;
 use std::path::PathBuf;
@@ -15,7 +14,6 @@ use shared::dataset::DataFolder;
 use shared::server::Setup;
 use shared::stop::Stop;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use wrong::Wrong;
 
@@ -24,14 +22,11 @@ use crate::lesson::{Chapter, Lesson, Transport};
 use crate::log;
 use crate::narrate;
 use crate::progress;
+use crate::signals::Signals;
 use crate::stage::{DEFAULT_TICK, Place, Stage};
 
 /// How long a server that has ended may take to print its last lines.
 const LAST_NEWS: Duration = Duration::from_millis(100);
-
-/// When a server that was told to stop is ended all the same: this long after its grace. All its
-/// own waits are shorter.
-const OVERDUE: Duration = Duration::from_secs(3);
 
 /// The whole of a lesson's `main`: reads the command line and does what it says. Given
 /// several lessons it plays them one after the other.
@@ -56,7 +51,7 @@ pub fn main(lessons: &[Lesson]) -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         // Before anything is printed: a reader who sees "Ctrl-C stops it" may press at once.
-        let mut pressed = StopSignal::new()?;
+        let mut pressed = Signals::new()?;
         match task {
             Task::Tour => tour(lessons, &options, &mut pressed).await,
             Task::Play { lesson, chapter, url } => {
@@ -91,11 +86,7 @@ fn end_with_the_reader() {
     }));
 }
 
-async fn tour(
-    lessons: &[Lesson],
-    options: &Options,
-    pressed: &mut StopSignal,
-) -> anyhow::Result<()> {
+async fn tour(lessons: &[Lesson], options: &Options, pressed: &mut Signals) -> anyhow::Result<()> {
     let tick = options.tick.or(Some(Duration::from_millis(100)));
     let options = Options { tick, ..options.clone() };
     let mut summary = Vec::new();
@@ -129,7 +120,7 @@ async fn play(
     chapter: Option<&Chapter>,
     options: &Options,
     url: Option<String>,
-    pressed: &mut StopSignal,
+    pressed: &mut Signals,
 ) -> anyhow::Result<()> {
     let Options { transport, wrong, .. } = *options;
     let protocol = options.protocol.unwrap_or(lesson.protocols[0]);
@@ -220,7 +211,7 @@ async fn serve(
     addr: SocketAddr,
     data: Option<PathBuf>,
     grace: Duration,
-    pressed: StopSignal,
+    mut pressed: Signals,
 ) -> anyhow::Result<()> {
     let patient = options.wrong == Some(Wrong::Patient);
     let grace = if patient { Duration::from_secs(3600) } else { grace };
@@ -245,8 +236,17 @@ async fn serve(
             (Door::Http(listener), None)
         }
     };
-    stop_on(pressed, stop, grace, !patient);
+    match options.wrong {
+        // Wrong on purpose: hears the first signal alone.
+        Some(Wrong::Patient) => drop(tokio::spawn(async move {
+            pressed.recv().await;
+            stop.now();
+        })),
+        _ => pressed.stop(stop),
+    }
     host(lesson, options, setup, door).await?;
+    // Wrong on purpose: an end in order that looks like a crash.
+    ensure!(options.wrong != Some(Wrong::Alarming), "was told to stop");
     if options.transport == Transport::Http {
         println!("👋 stopped");
     }
@@ -255,33 +255,6 @@ async fn serve(
         let _ = timeout(LAST_NEWS, news).await;
     }
     Ok(())
-}
-
-/// The first signal stops the server in order, a second one ends the process at once. On a thread
-/// and a runtime of its own: tools that block all the server's threads do not block this.
-fn stop_on(mut pressed: StopSignal, stop: Stop, grace: Duration, twice: bool) {
-    let wait = async move {
-        pressed.recv().await;
-        stop.now();
-        let again = async {
-            pressed.recv().await;
-            // A server that is wrong on purpose.
-            if !twice {
-                pending::<()>().await;
-            }
-        };
-        let again = timeout(grace + OVERDUE, again).await;
-        let (why, code) = match again {
-            Ok(()) => ("ended at once", 130),
-            Err(_) => ("a tool blocks the server: ended all the same", 1),
-        };
-        eprintln!("❌ {why}");
-        std::process::exit(code);
-    };
-    std::thread::spawn(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map(|runtime| runtime.block_on(wait))
-    });
 }
 
 /// Hosts the lesson's server, healthy or wrong on purpose.
@@ -311,28 +284,4 @@ fn setup(options: &Options, data: Option<PathBuf>, stop: &Stop) -> anyhow::Resul
     };
     let tick = options.tick.unwrap_or(DEFAULT_TICK);
     Ok(Setup { data, calls: Calls::default(), tick, stop: stop.clone() })
-}
-
-/// Ctrl-C, or what a process manager sends. From its creation on neither ends the process by
-/// itself, even if the process was started with Ctrl-C ignored (`nohup`, a script's `&`).
-struct StopSignal {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl StopSignal {
-    fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    async fn recv(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

@@ -50,6 +50,8 @@ pub enum Wrong {
     Lsp,
     /// Ends without a word to its callers when it is told to stop (SIGTERM).
     Abrupt,
+    /// Ends in order when it is told to stop, with an exit code that says it failed.
+    Alarming,
     /// Waits for deaf calls for an hour when it is told to stop, and ignores the second signal.
     Patient,
 }

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
+use course::lesson::Protocol;
 use predicates::str::contains;
-use testing::process::Process;
+use testing::process::{DEADLINE, Process};
+use testing::raw::RawClient;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_scale-out");
 
@@ -72,6 +74,24 @@ fn a_replica_does_not_outlive_its_owner() {
     let mut replica = Process::at_a_url(serve);
     replica.hang_up();
     assert!(replica.ends_within(Duration::from_secs(10)).success());
+}
+
+/// Like every lesson's server: SIGTERM ends it in order, and its numbers stand at `/metrics`.
+#[tokio::test]
+async fn a_replica_is_operated_like_every_server() {
+    let mut serve = Std::new(PROGRAM);
+    serve.args(["serve", "--addr", "127.0.0.1:0", "--tick-ms", "50"]);
+    let mut replica = Process::at_a_url(serve);
+    let wire = RawClient::open(&replica.url, Protocol::V2025).await;
+    let mut call = wire.work(1, 3000).await;
+    call.progress(1).await;
+    let numbers = reqwest::get(replica.url.replace("/mcp", "/metrics")).await.unwrap();
+    let numbers = numbers.text().await.unwrap();
+    assert!(numbers.contains("\nmcp_calls_running 1\n"), "{numbers}");
+    replica.signal("TERM");
+    let answer = call.answer().await;
+    assert_eq!(answer["error"]["message"], "the server is shutting down", "{answer}");
+    assert!(replica.ends_within(DEADLINE).success());
 }
 
 #[test]
