@@ -104,6 +104,12 @@ struct Log {
     ended: VecDeque<u64>,
 }
 
+impl Log {
+    fn list(&self) -> CallList {
+        CallList { calls: self.records.values().cloned().collect() }
+    }
+}
+
 impl Default for Calls {
     fn default() -> Self {
         let (log, tasks) = Default::default();
@@ -145,14 +151,14 @@ impl Calls {
 
     /// The list as it stands.
     pub fn list(&self) -> CallList {
-        CallList { calls: self.log().records.values().cloned().collect() }
+        self.log().list()
     }
 
     /// The list as it stands, and every change from then on.
     pub fn follow(&self) -> (CallList, broadcast::Receiver<CallRecord>) {
         // Changes are told under this lock: none is missed, and none told twice.
         let log = self.log();
-        (CallList { calls: log.records.values().cloned().collect() }, self.watch())
+        (log.list(), self.watch())
     }
 
     /// What the server has done since it started, in numbers.

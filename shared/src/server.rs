@@ -99,7 +99,7 @@ impl FileServer {
     /// Reads a CSV file in `processing_time` steps and returns statistics of its columns.
     /// Reports progress after each step, in bytes. Can be cancelled at any time.
     #[tool]
-    async fn process_large_file(
+    pub async fn process_large_file(
         &self,
         Parameters(args): Parameters<ProcessArgs>,
         ctx: RequestContext<RoleServer>,

@@ -8,7 +8,7 @@ use rmcp::model::CallToolResult;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use shared::calls::CallList;
-use shared::server::{Caller, FileServer, ProcessArgs, Setup, Steps, processed};
+use shared::server::{Caller, FileServer, ProcessArgs, Setup};
 use tokio::time::sleep;
 
 /// How long a step takes at least: a call that is to be stopped must not be done before.
@@ -33,15 +33,10 @@ impl OperatedServer {
     #[tool]
     async fn process_large_file(
         &self,
-        Parameters(args): Parameters<ProcessArgs>,
+        args: Parameters<ProcessArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, String> {
-        let path = self.setup.data.find(&args.filename)?;
-        let Steps(steps) = args.processing_time;
-        let call = self.setup.calls.start("process_large_file", steps, &ctx);
-        let done = self.files.process(path, steps, &call, &ctx).await;
-        let summary = call.finish(done)?;
-        Ok(processed(&args.filename, &summary))
+        self.files.process_large_file(args, ctx).await
     }
 
     /// Works for an hour, and never looks at its token.

@@ -60,16 +60,10 @@ enum Sub {
 #[derive(Debug, Args)]
 struct CheckArgs {
     /// The server's URL, with its path
+    #[arg(value_parser = target::plain_http)]
     url: Option<String>,
-    /// The slow tool to call and cancel; it should work for ten seconds
-    #[arg(long, value_name = "NAME")]
-    tool: Option<String>,
-    /// Its arguments
-    #[arg(long, value_name = "JSON", requires = "tool")]
-    args: Option<String>,
-    /// A tool that tells about running calls, as `list_calls` does
-    #[arg(long, value_name = "NAME")]
-    status_tool: Option<String>,
+    #[command(flatten)]
+    wishes: Wishes,
     /// The process of an HTTP server on this machine, to watch what it does
     #[arg(long)]
     pid: Option<u32>,
@@ -132,13 +126,7 @@ async fn main() -> ExitCode {
 
 async fn check_server(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let place = match (args.url, args.server.is_empty()) {
-        (Some(url), _) => {
-            let parsed = reqwest::Url::parse(&url).with_context(|| format!("`{url}` is no URL"))?;
-            if parsed.scheme() != "http" {
-                bail!("`{url}`: plain http only; put a proxy in front of a server that speaks TLS");
-            }
-            Place::Url(url)
-        }
+        (Some(url), _) => Place::Url(url),
         (None, false) => Place::Command(args.server),
         (None, true) => bail!("name a server: a URL, or `--` and a command; see --help"),
     };
@@ -154,22 +142,11 @@ async fn check_server(args: CheckArgs) -> anyhow::Result<ExitCode> {
     {
         bail!("no process {pid} can be seen on this machine");
     }
-    let arguments = args.args.as_deref().map(arguments).transpose()?;
-    let wishes = Wishes { tool: args.tool, arguments, status: args.status_tool };
     let revisions = revisions(args.protocol);
     let until = Instant::now() + Duration::from_secs(args.limit);
     let options = Options { only: args.only, places: args.places, pid: args.pid, until };
-    let report = check::check(&place, &revisions, &wishes, &options).await?;
+    let report = check::check(&place, &revisions, &args.wishes, &options).await?;
     give(&args.output, &subject(&report), &report.findings, false)
-}
-
-/// The arguments of a tool, from the command line.
-fn arguments(text: &str) -> anyhow::Result<Value> {
-    let value: Value = serde_json::from_str(text).context("--args is no JSON")?;
-    if !value.is_object() {
-        bail!("--args must be a JSON object, like {{\"seconds\": 10}}");
-    }
-    Ok(value)
 }
 
 /// The revisions to look at: one, or both.

@@ -1,6 +1,7 @@
 //! What is checked: which tool is called, and what tells about its work.
 
 use anyhow::{Context, bail};
+use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::wire::Wire;
@@ -29,11 +30,35 @@ pub enum Source {
 }
 
 /// What the user says about the server's tools.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Wishes {
+    /// The slow tool to call and cancel; it should work for ten seconds
+    #[arg(long, value_name = "NAME")]
     pub tool: Option<String>,
+    /// Its arguments
+    #[arg(long = "args", value_name = "JSON", requires = "tool", value_parser = arguments)]
     pub arguments: Option<Value>,
+    /// A tool that tells about running calls, as `list_calls` does
+    #[arg(long = "status-tool", value_name = "NAME")]
     pub status: Option<String>,
+}
+
+/// The arguments of a tool, from the command line.
+fn arguments(text: &str) -> anyhow::Result<Value> {
+    let value: Value = serde_json::from_str(text).context("this is no JSON")?;
+    if !value.is_object() {
+        bail!("this must be a JSON object, like {{\"seconds\": 10}}");
+    }
+    Ok(value)
+}
+
+/// A server's URL, from the command line.
+pub fn plain_http(url: &str) -> anyhow::Result<String> {
+    let parsed = reqwest::Url::parse(url).context("this is no URL")?;
+    if parsed.scheme() != "http" {
+        bail!("plain http only; put a proxy in front of a server that speaks TLS");
+    }
+    Ok(url.to_owned())
 }
 
 /// Picks a slow tool. Never one that it was not told of and does not recognize.

@@ -29,16 +29,10 @@ use start::Peer;
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     /// The server's URL, with its path [default: the lessons' server, started for this]
+    #[arg(value_parser = target::plain_http)]
     url: Option<String>,
-    /// The slow tool to call and cancel
-    #[arg(long, value_name = "NAME")]
-    tool: Option<String>,
-    /// Its arguments
-    #[arg(long, value_name = "JSON", requires = "tool")]
-    args: Option<String>,
-    /// A tool that tells about running calls, as `list_calls` does
-    #[arg(long, value_name = "NAME")]
-    status_tool: Option<String>,
+    #[command(flatten)]
+    wishes: Wishes,
     /// The server's process, if it runs on this machine: for its memory
     #[arg(long)]
     pid: Option<u32>,
@@ -59,7 +53,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=50))]
     rounds: Option<u8>,
     /// Compare our server with those of other SDKs, each with the same probe
-    #[arg(long, conflicts_with_all = ["url", "tool", "status_tool", "pid"])]
+    #[arg(long, conflicts_with_all = ["url", "tool", "status", "pid"])]
     peers: bool,
     /// Show what an earlier run has written with --json, and measure nothing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "peers", "protocol"])]
@@ -217,12 +211,10 @@ async fn lane(
     let target = Target::find(url).await?;
     let place = Place::Url(url.to_owned());
     let Ok((wire, _)) = Wire::open(&place, revision).await else { return Ok(None) };
-    let arguments = args.args.as_deref().map(crate::arguments).transpose()?;
-    let wishes = Wishes { tool: args.tool.clone(), arguments, status: args.status_tool.clone() };
-    let picked = target::pick(&wire, &wishes).await;
+    let picked = target::pick(&wire, &args.wishes).await;
     wire.kill().await;
     let (mut tool, source) = picked?;
-    if wishes.tool.is_none() {
+    if args.wishes.tool.is_none() {
         // Long enough for the largest storm; each is cancelled.
         match &*tool.name {
             PROBE => tool = probe(),

@@ -1,6 +1,6 @@
 //! Servers that `bench` starts itself: the floor, our own, and those of other SDKs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -107,15 +107,9 @@ impl Peer {
 
     /// What is missing, if something is.
     pub fn missing(&self) -> Option<String> {
-        let modules = |folder: &PathBuf| folder.join("node_modules").exists();
-        let node = Path::new("node");
-        let there = match &self.folder {
-            Some(folder) => modules(folder),
-            None => self.program == node || self.program.exists(),
-        };
-        let what = self.folder.as_ref().map(|folder| folder.join("node_modules"));
-        let what = what.unwrap_or_else(|| self.program.clone());
-        (!there).then(|| format!("there is no {}: {}", what.display(), self.install))
+        let modules = self.folder.as_ref().map(|folder| folder.join("node_modules"));
+        let needed = modules.unwrap_or_else(|| self.program.clone());
+        (!needed.exists()).then(|| format!("there is no {}: {}", needed.display(), self.install))
     }
 
     pub async fn start(&self) -> anyhow::Result<Started> {

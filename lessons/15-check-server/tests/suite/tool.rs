@@ -31,13 +31,13 @@ fn wrong_input_is_refused_with_a_reason() {
     let practice = [BINARY, "practice"];
     for (arguments, says) in [
         (&[][..], "name a server"),
-        (&["nonsense"], "`nonsense` is no URL"),
+        (&["nonsense"], "'nonsense' for '[URL]': this is no URL"),
         (&["https://localhost/mcp"], "plain http only"),
         (&["http://127.0.0.1:9/mcp"], "no MCP server was reached"),
         (&["--", "no-such-program"], "`no-such-program` cannot be started"),
         (&["http://127.0.0.1:9/mcp", "--only", "99"], "there is no behaviour 99"),
         (&["http://127.0.0.1:9/mcp", "--tool", "x", "--args", "[]"], "must be a JSON object"),
-        (&["http://127.0.0.1:9/mcp", "--tool", "x", "--args", "{"], "--args is no JSON"),
+        (&["http://127.0.0.1:9/mcp", "--tool", "x", "--args", "{"], "this is no JSON"),
         (&["--tool", "x", "--", practice[0], practice[1]], "it has: slow_count, list_calls"),
         (&["--status-tool", "x", "--", practice[0], practice[1]], "has no tool `x`"),
         (&["--", "true"], "no MCP server was reached"),
