@@ -1,6 +1,5 @@
 //! The common server: one tool worth cancelling, and one that tells the truth about it.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,13 +8,15 @@ use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::model::{CallToolResult, ContentBlock, ProgressNotificationParam};
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars, tool, tool_router};
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::calls::{Call, CallList, Calls};
-use crate::dataset::{DataFolder, Scan, Summary};
+use crate::dataset::{DataFolder, LARGE, Scan, Summary};
 use crate::stop::Stop;
 
 /// The longest `processing_time`, in steps.
@@ -43,50 +44,27 @@ pub struct FileServer {
 /// Arguments of `process_large_file`.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 pub struct ProcessArgs {
-    /// A file of the data folder, for example `large_dataset.csv`.
+    /// A file of the data folder.
+    #[schemars(extend("default" = LARGE))]
     pub filename: String,
     /// How many steps the work takes.
-    #[serde(default)]
-    pub processing_time: Steps,
+    #[serde(default = "ten", deserialize_with = "steps")]
+    #[schemars(range(min = 1, max = MAX_STEPS))]
+    pub processing_time: u32,
+}
+
+fn ten() -> u32 {
+    10
 }
 
 /// A number of steps, checked as it is read.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "serde_json::Value")]
-pub struct Steps(pub u32);
-
-impl Default for Steps {
-    fn default() -> Self {
-        Self(10)
-    }
-}
-
-impl TryFrom<serde_json::Value> for Steps {
-    type Error = String;
-
-    fn try_from(value: serde_json::Value) -> Result<Self, String> {
-        let steps = value.as_u64().and_then(|n| u32::try_from(n).ok());
-        match steps {
-            Some(steps @ 1..=MAX_STEPS) => Ok(Self(steps)),
-            _ => Err(format!(
-                "processing_time must be a whole number from 1 to {MAX_STEPS}, not {value}"
-            )),
-        }
-    }
-}
-
-impl schemars::JsonSchema for Steps {
-    fn schema_name() -> Cow<'static, str> {
-        "Steps".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "integer", "minimum": 1, "maximum": MAX_STEPS })
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
+fn steps<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let value = Value::deserialize(from)?;
+    let steps = value.as_u64().and_then(|n| u32::try_from(n).ok());
+    steps.filter(|steps| (1..=MAX_STEPS).contains(steps)).ok_or_else(|| {
+        let allowed = format!("a whole number from 1 to {MAX_STEPS}");
+        D::Error::custom(format!("processing_time must be {allowed}, not {value}"))
+    })
 }
 
 #[tool_router(server_handler)]
@@ -98,14 +76,17 @@ impl FileServer {
 
     /// Reads a CSV file in `processing_time` steps and returns statistics of its columns.
     /// Reports progress after each step, in bytes. Can be cancelled at any time.
-    #[tool]
+    #[tool(
+        title = "Process a large file",
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
     pub async fn process_large_file(
         &self,
         Parameters(args): Parameters<ProcessArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, String> {
         let path = self.setup.data.find(&args.filename)?;
-        let Steps(steps) = args.processing_time;
+        let steps = args.processing_time;
         let call = self.setup.calls.start("process_large_file", steps, &ctx);
         let done = self.process(path, steps, &call, &ctx).await;
         let done = done.with_context(|| format!("{} cannot be read as CSV", args.filename));
@@ -116,7 +97,7 @@ impl FileServer {
 
     /// Lists the calls this server runs and has run, newest last: how many steps each has
     /// done, how it ended, and the reason if it was cancelled with one.
-    #[tool]
+    #[tool(title = "List the calls", annotations(read_only_hint = true, open_world_hint = false))]
     async fn list_calls(&self) -> Json<CallList> {
         Json(self.setup.calls.list())
     }

@@ -19,7 +19,8 @@ pub struct QuickServer {
 /// Arguments of `count_rows`.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct CountArgs {
-    /// A file of the data folder, for example `part_9.csv`.
+    /// A file of the data folder.
+    #[schemars(extend("default" = "part_9.csv"))]
     filename: String,
 }
 
@@ -31,7 +32,7 @@ impl QuickServer {
     }
 
     /// Counts the rows of a CSV file, as fast as it can.
-    #[tool]
+    #[tool(title = "Count rows", annotations(read_only_hint = true, open_world_hint = false))]
     async fn count_rows(
         &self,
         Parameters(args): Parameters<CountArgs>,
@@ -60,7 +61,7 @@ impl QuickServer {
     }
 
     /// Lists the calls this server runs and has run, newest last.
-    #[tool]
+    #[tool(title = "List the calls", annotations(read_only_hint = true, open_world_hint = false))]
     async fn list_calls(&self) -> Json<CallList> {
         Json(self.setup.calls.list())
     }

@@ -21,6 +21,7 @@ use crate::resources::{Inventory, Resources};
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct ExportArgs {
     /// The name of the report. The file is called `NAME.csv`.
+    #[schemars(extend("default" = "report"))]
     report: String,
     /// How many steps the work takes; 4 if left out.
     #[serde(default = "four")]
@@ -49,7 +50,15 @@ impl ExportServer {
     }
 
     /// Exports a report. Gives back everything it holds, whether it finishes or is cancelled.
-    #[tool]
+    #[tool(
+        title = "Export a report",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = true,
+            open_world_hint = false
+        )
+    )]
     async fn export(
         &self,
         Parameters(args): Parameters<ExportArgs>,
@@ -61,7 +70,15 @@ impl ExportServer {
     }
 
     /// Exports a report. When it is cancelled, it leaks everything it holds.
-    #[tool]
+    #[tool(
+        title = "Export a report, and leak",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = false,
+            open_world_hint = false
+        )
+    )]
     async fn export_leaky(
         &self,
         Parameters(args): Parameters<ExportArgs>,
@@ -73,7 +90,15 @@ impl ExportServer {
     }
 
     /// Exports a report under a lease, which is a row in a database.
-    #[tool]
+    #[tool(
+        title = "Export a report under a lease",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = true,
+            open_world_hint = false
+        )
+    )]
     async fn export_leased(
         &self,
         Parameters(args): Parameters<ExportArgs>,
@@ -92,20 +117,31 @@ impl ExportServer {
     }
 
     /// Tells what the server holds at this moment: free permits, files, leases.
-    #[tool]
+    #[tool(
+        title = "Show what is held",
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
     async fn inventory(&self) -> Result<Json<Inventory>, String> {
         self.resources.inventory().await.map(Json).map_err(|error| format!("{error:#}"))
     }
 
     /// Waits until no export runs. Then gives back all that was leaked and removes all files.
-    #[tool]
+    #[tool(
+        title = "Repair all leaks",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = true,
+            open_world_hint = false
+        )
+    )]
     async fn repair(&self) -> Result<String, String> {
         let repaired = self.resources.repair().await;
         repaired.map(|()| "repaired".to_owned()).map_err(|error| format!("{error:#}"))
     }
 
     /// Lists the calls this server runs and has run, newest last.
-    #[tool]
+    #[tool(title = "List the calls", annotations(read_only_hint = true, open_world_hint = false))]
     async fn list_calls(&self) -> Json<CallList> {
         Json(self.setup.calls.list())
     }

@@ -34,6 +34,7 @@ pub struct WorkServer {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct WorkArgs {
     /// How often to go through the file.
+    #[schemars(extend("default" = 10))]
     passes: u32,
 }
 
@@ -41,9 +42,15 @@ struct WorkArgs {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct PollArgs {
     /// How often to go through the file.
+    #[schemars(extend("default" = 10))]
     passes: u32,
-    /// After how many rows to look at the token; 0 is never. 1000 if left out.
-    every: Option<u64>,
+    /// After how many rows to look at the token; 0 is never.
+    #[serde(default = "every")]
+    every: u64,
+}
+
+fn every() -> u64 {
+    EVERY
 }
 
 /// The answer of `rows`.
@@ -64,7 +71,7 @@ impl WorkServer {
     }
 
     /// Works in an async function, 1000 rows at a time. Can be stopped after each 1000.
-    #[tool]
+    #[tool(title = "Work that awaits", annotations(read_only_hint = true, open_world_hint = false))]
     async fn awaits(
         &self,
         Parameters(WorkArgs { passes }): Parameters<WorkArgs>,
@@ -111,7 +118,10 @@ impl WorkServer {
     }
 
     /// Works on a blocking thread that looks at its token after so many rows.
-    #[tool]
+    #[tool(
+        title = "Work that polls its token",
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
     async fn polls(
         &self,
         Parameters(PollArgs { passes, every }): Parameters<PollArgs>,
@@ -121,7 +131,6 @@ impl WorkServer {
         let permit = self.try_thread()?;
         let call = self.setup.calls.start("polls", passes, &ctx);
         let mut work = Work::new(self.rows.watch(&ctx));
-        let every = every.unwrap_or(EVERY);
 
         // A blocking thread has no `.await`, so nothing outside can stop it: `select!` cannot,
         // `abort()` cannot. It gets the token, and looks at it. How often? `how_often` in the
@@ -138,7 +147,10 @@ impl WorkServer {
     }
 
     /// Works on a blocking thread that never looks at its token.
-    #[tool]
+    #[tool(
+        title = "Work that ignores its token",
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
     async fn ignores(
         &self,
         Parameters(WorkArgs { passes }): Parameters<WorkArgs>,
@@ -161,14 +173,17 @@ impl WorkServer {
     }
 
     /// Tells how many rows each call has read, and how many of them since its cancel.
-    #[tool]
+    #[tool(
+        title = "Count the rows read",
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
     async fn rows(&self) -> Json<RowsRead> {
         let busy_threads = THREADS.saturating_sub(self.threads.available_permits());
         Json(RowsRead { busy_threads, calls: self.rows.list() })
     }
 
     /// Lists the calls this server runs and has run, newest last.
-    #[tool]
+    #[tool(title = "List the calls", annotations(read_only_hint = true, open_world_hint = false))]
     async fn list_calls(&self) -> Json<CallList> {
         Json(self.setup.calls.list())
     }

@@ -39,6 +39,7 @@ struct Groups {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct SortArgs {
     /// How often to sort the file.
+    #[schemars(extend("default" = 10))]
     passes: u32,
 }
 
@@ -61,7 +62,10 @@ impl SortServer {
 
     /// Sorts the file, again and again, in another program. Ends that program, and all that it
     /// has started, when the call ends.
-    #[tool]
+    #[tool(
+        title = "Sort in another program",
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
     async fn spawns(
         &self,
         Parameters(SortArgs { passes }): Parameters<SortArgs>,
@@ -73,7 +77,15 @@ impl SortServer {
     }
 
     /// The same, but when it is cancelled it kills the child and nothing else.
-    #[tool]
+    #[tool(
+        title = "Sort, and leave processes behind",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = false,
+            idempotent_hint = false,
+            open_world_hint = false
+        )
+    )]
     async fn spawns_carelessly(
         &self,
         Parameters(SortArgs { passes }): Parameters<SortArgs>,
@@ -85,7 +97,10 @@ impl SortServer {
     }
 
     /// Lists the processes that the tools have started and that are still there.
-    #[tool]
+    #[tool(
+        title = "List the processes",
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
     async fn processes(&self) -> Result<Json<Processes>, String> {
         let ids: Vec<_> = self.groups().ids.iter().filter_map(Weak::upgrade).collect();
         let listed = spawn_blocking(move || {
@@ -98,7 +113,15 @@ impl SortServer {
     }
 
     /// Kills all processes that cancelled calls have left behind.
-    #[tool]
+    #[tool(
+        title = "Kill what is left behind",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = true,
+            open_world_hint = false
+        )
+    )]
     async fn sweep(&self) -> Result<String, String> {
         let groups = std::mem::take(&mut self.groups().left_behind);
         let count = groups.len();
@@ -112,7 +135,7 @@ impl SortServer {
     }
 
     /// Lists the calls this server runs and has run, newest last.
-    #[tool]
+    #[tool(title = "List the calls", annotations(read_only_hint = true, open_world_hint = false))]
     async fn list_calls(&self) -> Json<CallList> {
         Json(self.setup.calls.list())
     }

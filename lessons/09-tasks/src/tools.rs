@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::calls::{Call, CallList};
 use shared::note::CallNote;
-use shared::server::{Caller, FileServer, ProcessArgs, Setup, Steps, processed};
+use shared::server::{Caller, FileServer, ProcessArgs, Setup, processed};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +67,8 @@ impl Caller for Asker {
 /// Arguments of `post_to_journal`.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct PostArgs {
-    /// A file of the data folder, for example `part_0.csv`.
+    /// A file of the data folder.
+    #[schemars(extend("default" = "part_0.csv"))]
     filename: String,
 }
 
@@ -97,14 +98,17 @@ impl TaskServer {
 
     /// Reads a CSV file in `processing_time` steps and returns statistics of its columns.
     /// Can be cancelled at any time.
-    #[tool]
+    #[tool(
+        title = "Process a large file",
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
     async fn process_large_file(
         &self,
         Parameters(args): Parameters<ProcessArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, String> {
         let path = self.setup.data.find(&args.filename)?;
-        let (Steps(steps), files) = (args.processing_time, self.files.clone());
+        let (steps, files) = (args.processing_time, self.files.clone());
         let call = self.setup.calls.start("process_large_file", steps, &ctx);
         let work = async move |asker: Asker| {
             let done = files.process(path, steps, &call, &asker).await;
@@ -116,7 +120,15 @@ impl TaskServer {
 
     /// Appends the rows of a CSV file to the server's journal: all of them, or none. Can be
     /// cancelled until the first row is written. From then on it can only finish.
-    #[tool]
+    #[tool(
+        title = "Post to the journal",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = false,
+            idempotent_hint = false,
+            open_world_hint = false
+        )
+    )]
     async fn post_to_journal(
         &self,
         Parameters(args): Parameters<PostArgs>,
@@ -140,14 +152,14 @@ impl TaskServer {
     }
 
     /// Counts the rows of the server's journal.
-    #[tool]
+    #[tool(title = "Read the journal", annotations(read_only_hint = true, open_world_hint = false))]
     async fn read_journal(&self) -> Result<CallToolResult, String> {
         let text = self.journal.read().await.map_err(|error| format!("the journal: {error}"))?;
         Ok(CallToolResult::structured(json!({ "rows": text.lines().count() })))
     }
 
     /// Lists the calls this server runs and has run, newest last.
-    #[tool]
+    #[tool(title = "List the calls", annotations(read_only_hint = true, open_world_hint = false))]
     async fn list_calls(&self) -> Json<CallList> {
         Json(self.setup.calls.list())
     }

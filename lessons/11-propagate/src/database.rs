@@ -81,13 +81,14 @@ struct Database {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 pub(crate) struct Rows {
     /// How many rows.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1), extend("default" = 100))]
     pub(crate) rows: u32,
 }
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct Fetch {
     /// A URL on this machine.
+    #[schemars(example = "http://127.0.0.1:9000/")]
     url: String,
 }
 
@@ -110,7 +111,7 @@ impl Database {
     }
 
     /// Reads rows, each of which takes the database some time.
-    #[tool]
+    #[tool(title = "Query", annotations(read_only_hint = true, open_world_hint = false))]
     async fn query(
         &self,
         Parameters(Rows { rows }): Parameters<Rows>,
@@ -163,7 +164,7 @@ impl Database {
     }
 
     /// Reads a stream to its end.
-    #[tool]
+    #[tool(title = "Fetch a stream", annotations(read_only_hint = true, open_world_hint = true))]
     async fn fetch(
         &self,
         Parameters(Fetch { url }): Parameters<Fetch>,
@@ -200,7 +201,15 @@ impl Database {
     }
 
     /// Publishes so many rows: all of them, or none.
-    #[tool]
+    #[tool(
+        title = "Publish rows",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = false,
+            idempotent_hint = false,
+            open_world_hint = false
+        )
+    )]
     async fn commit(
         &self,
         Parameters(Rows { rows }): Parameters<Rows>,
@@ -229,7 +238,10 @@ impl Database {
     }
 
     /// Says what this process is doing.
-    #[tool]
+    #[tool(
+        title = "Show what this process does",
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
     async fn status(
         &self,
         Parameters(Look { trace }): Parameters<Look>,
@@ -254,13 +266,18 @@ impl Database {
     }
 }
 
+/// The server of the database process.
+pub fn server(file: PathBuf) -> anyhow::Result<Server> {
+    Ok(Server::new(Database::open(file).context("cannot open the database")?))
+}
+
 /// The database process, from its start until its input ends.
 pub fn main(file: Option<OsString>) -> anyhow::Result<()> {
     let file = file.with_context(|| format!("{ARGUMENT} needs the path of the database"))?;
-    let database = Database::open(file.into()).context("cannot open the database")?;
+    let database = server(file.into())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let site = Site::new(Door::Stdio, Stop::default());
-    let served = runtime.block_on(hosting::host(Server::new(database), site));
+    let served = runtime.block_on(hosting::host(database, site));
     runtime.shutdown_timeout(Duration::from_millis(200));
     served
 }

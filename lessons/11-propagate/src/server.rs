@@ -39,9 +39,10 @@ pub struct ReportServer {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct Research {
     /// How many rows to read in the database.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1), extend("default" = 100))]
     rows: u32,
-    /// What to fetch meanwhile.
+    /// What to fetch meanwhile: a URL on this machine.
+    #[schemars(example = "http://127.0.0.1:9000/")]
     url: String,
 }
 
@@ -55,7 +56,7 @@ impl ReportServer {
     }
 
     /// Runs a query and fetches a stream, both at once. Can be cancelled at any time.
-    #[tool]
+    #[tool(title = "Query and fetch", annotations(read_only_hint = true, open_world_hint = true))]
     async fn research(
         &self,
         Parameters(args): Parameters<Research>,
@@ -113,7 +114,15 @@ impl ReportServer {
     }
 
     /// The same, by somebody who thinks that stopping to wait is stopping.
-    #[tool]
+    #[tool(
+        title = "Query and fetch, and forget both",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = false,
+            idempotent_hint = false,
+            open_world_hint = true
+        )
+    )]
     async fn research_carelessly(
         &self,
         Parameters(args): Parameters<Research>,
@@ -132,14 +141,30 @@ impl ReportServer {
     }
 
     /// Stops what careless calls have left behind.
-    #[tool]
+    #[tool(
+        title = "Stop what was forgotten",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = true,
+            open_world_hint = false
+        )
+    )]
     async fn sweep(&self) -> String {
         self.forgotten.cancel();
         "swept".to_owned()
     }
 
     /// Publishes rows: all of them, or none. Can be cancelled until the first row is written.
-    #[tool]
+    #[tool(
+        title = "Publish rows",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = false,
+            idempotent_hint = false,
+            open_world_hint = false
+        )
+    )]
     async fn publish(
         &self,
         Parameters(Rows { rows }): Parameters<Rows>,
@@ -163,7 +188,10 @@ impl ReportServer {
     }
 
     /// Says what the database process is doing, and what both hops noted under a trace.
-    #[tool]
+    #[tool(
+        title = "Look at the database process",
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
     async fn look(&self, Parameters(look): Parameters<Look>) -> Result<CallToolResult, String> {
         let status = async {
             let anybody = Caller::first(CancellationToken::new());
@@ -178,7 +206,7 @@ impl ReportServer {
     }
 
     /// Lists the calls this server runs and has run, newest last.
-    #[tool]
+    #[tool(title = "List the calls", annotations(read_only_hint = true, open_world_hint = false))]
     async fn list_calls(&self) -> Json<CallList> {
         Json(self.setup.calls.list())
     }

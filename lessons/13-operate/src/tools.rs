@@ -30,7 +30,10 @@ impl OperatedServer {
     }
 
     /// Reads a CSV file in `processing_time` steps. Can be cancelled at any time.
-    #[tool]
+    #[tool(
+        title = "Process a large file",
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
     async fn process_large_file(
         &self,
         args: Parameters<ProcessArgs>,
@@ -40,7 +43,10 @@ impl OperatedServer {
     }
 
     /// Works for an hour, and never looks at its token.
-    #[tool]
+    #[tool(
+        title = "Work without listening",
+        annotations(read_only_hint = true, open_world_hint = false)
+    )]
     async fn deaf(&self, ctx: RequestContext<RoleServer>) -> Result<String, String> {
         let call = self.setup.calls.start("deaf", 3600, &ctx);
         for step in 1..=3600 {
@@ -53,14 +59,14 @@ impl OperatedServer {
     }
 
     /// Fails at once.
-    #[tool]
+    #[tool(title = "Fail at once", annotations(read_only_hint = true, open_world_hint = false))]
     async fn fail(&self, ctx: RequestContext<RoleServer>) -> Result<String, String> {
         let call = self.setup.calls.start("fail", 1, &ctx);
         call.finish(Err(anyhow!("this tool fails, and that is all it does")))
     }
 
     /// Lists the calls this server runs and has run, newest last.
-    #[tool]
+    #[tool(title = "List the calls", annotations(read_only_hint = true, open_world_hint = false))]
     async fn list_calls(&self) -> Json<CallList> {
         Json(self.setup.calls.list())
     }

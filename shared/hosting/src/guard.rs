@@ -11,16 +11,16 @@ use axum::http::request::Parts;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, Implementation, JsonObject, ListToolsResult,
+    CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult,
     PaginatedRequestParams, ServerConfig,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use serde_json::Value;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, Span, info, info_span, warn};
 
 use crate::layer::{Layer, Server};
+use crate::portable::portable;
 use shared::calls::{State, id_of, session_of};
 use shared::note::{CallNote, Cause};
 use shared::stop::Stop;
@@ -109,10 +109,7 @@ impl Layer for Guard {
     ) -> BoxFuture<'a, Result<ListToolsResult, ErrorData>> {
         async move {
             let mut list = next.list_tools(page, ctx).await?;
-            for tool in &mut list.tools {
-                tool.input_schema = portable(&tool.input_schema);
-                tool.output_schema = tool.output_schema.as_deref().map(portable);
-            }
+            list.tools.iter_mut().for_each(portable);
             Ok(list)
         }
         .boxed()
@@ -239,30 +236,6 @@ fn busy(who: &str, limit: usize) -> ErrorData {
         "busy: {who} {limit} calls, as many as it may; cancel some, or try again in {seconds} s"
     );
     ErrorData::internal_error(message, Some(serde_json::json!({ "retryAfter": seconds })))
-}
-
-/// The schema without formats that only Rust knows, such as `uint32`. Clients in other languages
-/// print a warning for each of them.
-fn portable(schema: &JsonObject) -> Arc<JsonObject> {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(fields) => {
-                let of_rust = |format: &Value| {
-                    let format = format.as_str().unwrap_or_default();
-                    ["uint", "int", "float", "double"].iter().any(|name| format.starts_with(name))
-                };
-                if fields.get("format").is_some_and(of_rust) {
-                    fields.remove("format");
-                }
-                fields.values_mut().for_each(strip);
-            }
-            Value::Array(values) => values.iter_mut().for_each(strip),
-            _ => {}
-        }
-    }
-    let mut schema = schema.clone();
-    schema.values_mut().for_each(strip);
-    Arc::new(schema)
 }
 
 fn span_of(tool: &str, ctx: &RequestContext<RoleServer>) -> Span {

@@ -9,6 +9,7 @@ pub mod cancel;
 pub mod guard;
 pub mod layer;
 pub mod open_calls;
+mod portable;
 pub mod sessions;
 
 use std::pin::pin;

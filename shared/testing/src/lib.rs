@@ -10,3 +10,4 @@ pub mod process;
 pub mod raw;
 pub mod readme;
 pub mod story;
+pub mod tools;

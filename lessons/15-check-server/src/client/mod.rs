@@ -306,7 +306,11 @@ impl Stage {
 }
 
 fn tools() -> Vec<Value> {
-    let tool = |(name, what): (&str, &str)| json!({ "name": name, "description": what, "inputSchema": { "type": "object" } });
+    let tool = |(name, what): (&str, &str)| {
+        let title = format!("Judge: {}", name.replace('_', " "));
+        json!({ "name": name, "title": title, "description": what,
+            "annotations": crate::practice::reads_only(), "inputSchema": { "type": "object" } })
+    };
     TOOLS.map(tool).to_vec()
 }
 

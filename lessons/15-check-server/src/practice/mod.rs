@@ -146,6 +146,12 @@ async fn stdio(practice: Arc<Practice>) -> anyhow::Result<()> {
     std::process::exit(0);
 }
 
+/// The hints of a tool that only works and tells.
+pub(crate) fn reads_only() -> Value {
+    json!({ "readOnlyHint": true, "destructiveHint": false, "idempotentHint": true,
+        "openWorldHint": false })
+}
+
 impl Practice {
     fn is(&self, flaw: Flaw) -> bool {
         self.args.wrong == Some(flaw)
@@ -215,16 +221,32 @@ impl Practice {
     }
 
     fn tools(&self) -> Value {
-        let number = json!({ "type": "integer" });
-        let slow = json!({ "name": "slow_count", "description": "Counts for some seconds.",
-            "inputSchema": { "type": "object", "properties": { "seconds": number },
-                "required": ["seconds"] } });
-        let status = json!({ "name": "list_calls", "description": "Lists the calls.",
-            "inputSchema": { "type": "object" } });
-        let probe = json!({ "name": "cancel_probe", "description": "See mcp-cancel-check.",
-            "inputSchema": { "type": "object", "properties": { "id": { "type": "string" },
-                "ask": { "type": "boolean" }, "steps": number, "step_ms": number },
-                "required": ["id"] } });
+        let tool = |name: &str, title: &str, description: &str, arguments: Value| {
+            json!({ "name": name, "title": title, "description": description,
+                "annotations": reads_only(), "inputSchema": arguments })
+        };
+        let argument = |kind: &str, description: &str, default: Value| json!({ "type": kind, "description": description, "default": default });
+        let slow = tool(
+            "slow_count",
+            "Count slowly",
+            "Counts for some seconds.",
+            json!({
+            "type": "object", "required": ["seconds"], "properties": {
+                "seconds": argument("integer", "For how long", json!(10)) } }),
+        );
+        let status =
+            tool("list_calls", "List the calls", "Lists the calls.", json!({ "type": "object" }));
+        let probe = tool(
+            "cancel_probe",
+            "Probe a cancel",
+            "See mcp-cancel-check.",
+            json!({
+            "type": "object", "required": ["id"], "properties": {
+                "id": argument("string", "What the call is known by", json!("probe")),
+                "ask": argument("boolean", "Tell of that call, and do not work", json!(false)),
+                "steps": argument("integer", "How many steps", json!(200)),
+                "step_ms": argument("integer", "How long a step takes", json!(50)) } }),
+        );
         match self.args.tells {
             Tells::Status => json!([slow, status]),
             Tells::Probe => json!([slow, probe]),

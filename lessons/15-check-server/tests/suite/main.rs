@@ -11,3 +11,4 @@ mod support;
 #[cfg(target_os = "linux")]
 mod survey;
 mod tool;
+mod tools;

@@ -3,26 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use course::lesson::Lesson;
-
-/// All lessons. The tour itself knows only those that it plays.
-const LESSONS: [Lesson; 15] = [
-    basic_cancel::LESSON,
-    late_cancel::LESSON,
-    concurrent_cancel::LESSON,
-    cleanup::LESSON,
-    cooperative::LESSON,
-    subprocess::LESSON,
-    timeouts::LESSON,
-    vanished::LESSON,
-    tasks::LESSON,
-    on_the_wire::LESSON,
-    propagate::LESSON,
-    isolate::LESSON,
-    operate::LESSON,
-    scale_out::LESSON,
-    bridge::LESSON,
-];
+use crate::LESSONS;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
