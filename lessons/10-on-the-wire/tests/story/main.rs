@@ -1,8 +1,9 @@
 //! The story passes in both revisions, and fails, by its own sentence, against servers that are
 //! wrong on purpose. Below: what HTTP makes of a cancel, where no SDK on the client's side helps.
-//! The modules look at clients and servers in other languages, and at the Postman collection.
+//! The modules look at clients and servers in other languages, at the MCP Inspector, and at the Postman collection.
 
 mod foreign;
+mod inspector;
 mod postman;
 
 use std::sync::{Arc, Mutex};
