@@ -163,7 +163,7 @@ fn capped(seen: &[Seen]) -> Option<Judged> {
     let after = cancelled_after(seen, calls.last()?);
     Some(match after {
         Some(after) => (Pass, format!("with progress it ended after {:.1} s", after.as_secs_f64())),
-        None => (Warn, "a call that reports progress is never cancelled".to_owned()),
+        None => (Warn, "a call that reports progress was never cancelled".to_owned()),
     })
 }
 

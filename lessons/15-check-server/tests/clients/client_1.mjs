@@ -11,5 +11,9 @@ for (const name of ['cancel_me', 'answer_late']) {
     await client.callTool({ name }, undefined, options).catch(() => {});
 }
 await client.callTool({ name: 'time_out' }, undefined, { timeout: 1000 }).catch(() => {});
+for (const name of ['keep_alive', 'never_end']) {
+    const limits = { timeout: 1000, resetTimeoutOnProgress: true, maxTotalTimeout: 4000 };
+    await client.callTool({ name }, undefined, { ...limits, onprogress: () => {} }).catch(() => {});
+}
 await client.callTool({ name: 'report' });
 process.exit(0);

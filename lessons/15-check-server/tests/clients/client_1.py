@@ -21,10 +21,17 @@ async def main(url: str) -> None:
             await running.wait()
             call.cancel()
             await asyncio.wait([call])
-        try:
-            await session.call_tool("time_out", {}, read_timeout_seconds=timedelta(seconds=1))
-        except McpError:
+        async def heard(progress, total, message):
             pass
+
+        for tool in ["time_out", "keep_alive", "never_end"]:
+            try:
+                limit = timedelta(seconds=1)
+                await session.call_tool(
+                    tool, {}, read_timeout_seconds=limit, progress_callback=heard
+                )
+            except McpError:
+                pass
         await session.call_tool("report", {})
 
 

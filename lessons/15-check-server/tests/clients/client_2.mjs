@@ -12,5 +12,9 @@ for (const name of ['cancel_me', 'answer_late']) {
     await client.callTool({ name }, options).catch(() => {});
 }
 await client.callTool({ name: 'time_out' }, { timeout: 1000 }).catch(() => {});
+for (const name of ['keep_alive', 'never_end']) {
+    const limits = { timeout: 1000, resetTimeoutOnProgress: true, maxTotalTimeout: 4000 };
+    await client.callTool({ name }, { ...limits, onprogress: () => {} }).catch(() => {});
+}
 await client.callTool({ name: 'report' });
 process.exit(0);
