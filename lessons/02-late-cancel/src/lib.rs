@@ -9,6 +9,8 @@ pub mod check;
 mod exercise;
 pub mod tools;
 
+use std::time::Duration;
+
 use anyhow::{Context, bail, ensure};
 use course::lesson::{Lesson, Protocol, Transport};
 use course::narrate::timeline;
@@ -177,9 +179,13 @@ async fn cancel(client: &Client, id: &RequestId) -> anyhow::Result<()> {
 }
 
 /// Waits so many seconds. tokio's timer counts in milliseconds, and this race is decided by less,
-/// so it spins.
+/// so the last two are spun away.
 async fn pause(seconds: f64) {
+    const SPUN: f64 = 0.002;
     let started = std::time::Instant::now();
+    if seconds > SPUN {
+        tokio::time::sleep(Duration::from_secs_f64(seconds - SPUN)).await;
+    }
     while started.elapsed().as_secs_f64() < seconds {
         tokio::task::yield_now().await;
     }

@@ -110,7 +110,8 @@ async fn until_running(client: &Client, running: usize) -> Vec<CallRecord> {
             if count(&calls, State::Running) == running {
                 return calls;
             }
-            sleep(Duration::from_millis(20)).await;
+            // Each look is an answer of 200 rows.
+            sleep(Duration::from_millis(100)).await;
         }
     })
     .await
@@ -231,7 +232,7 @@ async fn two_hosts_with_equal_ids_do_not_meet() {
 /// What the bridge remembers of a call ends with the call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_left_of_two_thousand_calls() {
-    let server = common_server(TICK).await;
+    let (server, calls, _) = counting().await;
     let upstream = Upstream::connect(http(&server.url), Some(Protocol::V2025.version()));
     let upstream = Arc::new(upstream.await.unwrap());
     let translate = Server::new(Translate::new(Arc::clone(&upstream)));
@@ -240,10 +241,10 @@ async fn nothing_is_left_of_two_thousand_calls() {
     let host = host.await.unwrap();
     for _ in 0..10 {
         let handles = start(&host, 200).await;
-        until_running(&host, 200).await;
+        until(&calls, "200 running calls", |calls| count(calls, State::Running) == 200).await;
         assert!(upstream.open().entries() >= 400);
         cancel_all(&host, handles).await;
-        until_running(&host, 0).await;
+        until(&calls, "no running call", |calls| count(calls, State::Running) == 0).await;
     }
     let empty = async {
         while upstream.open().entries() > 0 {
@@ -256,7 +257,7 @@ async fn nothing_is_left_of_two_thousand_calls() {
 /// The relay's list holds open calls only, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_left_of_two_thousand_relayed_calls() {
-    let server = common_server(TICK).await;
+    let (server, calls, _) = counting().await;
     let (near, far) = tokio::io::duplex(64 << 10);
     let (input, output) = tokio::io::split(far);
     let host = CancelAware::silent(AsyncRwTransport::new_server(input, output));
@@ -265,9 +266,9 @@ async fn nothing_is_left_of_two_thousand_relayed_calls() {
     let host = host.await.unwrap();
     for _ in 0..10 {
         let handles = start(&host, 200).await;
-        until_running(&host, 200).await;
+        until(&calls, "200 running calls", |calls| count(calls, State::Running) == 200).await;
         cancel_all(&host, handles).await;
-        until_running(&host, 0).await;
+        until(&calls, "no running call", |calls| count(calls, State::Running) == 0).await;
     }
     host.close().await.unwrap();
     assert_eq!(in_time("the end of the relay", relaying).await.unwrap(), End::Host(0));

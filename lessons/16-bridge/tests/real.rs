@@ -31,7 +31,7 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 #[ignore = "needs bridges from npm: MCP_BRIDGES_NPM, see .ci/run"]
 fn mcp_remote() {
     let remote = |url: &str| npm("mcp-remote", &[url, "--allow-http", "--transport", "http-only"]);
-    rows_of("mcp-remote 0.15.1", &[stdio_to_http("npm", remote)]);
+    rows_of("mcp-remote 0.15.1", &[&|| stdio_to_http("npm", remote)]);
 }
 
 #[test]
@@ -44,10 +44,10 @@ fn supergateway() {
             npm("supergateway", &[&["--stdio", server][..], &transport, mode].concat())
         }
     };
-    let rows = [
-        stdio_to_http("npm", to_http),
-        http_to_stdio("npm, `--stateful`", to_stdio(&["--stateful"])),
-        http_to_stdio("npm", to_stdio(&[])),
+    let rows: [Row; 3] = [
+        &|| stdio_to_http("npm", to_http),
+        &|| http_to_stdio("npm, `--stateful`", to_stdio(&["--stateful"])),
+        &|| http_to_stdio("npm", to_stdio(&[])),
     ];
     rows_of("supergateway 4.0.0", &rows);
 }
@@ -61,10 +61,9 @@ fn mcp_proxy_of_npm() {
             npm("mcp-proxy", &[&http[..], mode, &["--", "sh", "-c", server]].concat())
         }
     };
-    let rows = [
-        http_to_stdio("npm", proxy(&[])),
-        http_to_stdio("npm, `--stateless`", proxy(&["--stateless"])),
-    ];
+    let rows: [Row; 2] = [&|| http_to_stdio("npm", proxy(&[])), &|| {
+        http_to_stdio("npm, `--stateless`", proxy(&["--stateless"]))
+    }];
     rows_of("mcp-proxy 6.7.19", &rows);
 }
 
@@ -84,11 +83,10 @@ fn mcp_proxy_of_pypi() {
             proxy
         }
     };
-    let rows = [
-        stdio_to_http("PyPI", to_http),
-        http_to_stdio("PyPI", to_stdio(&[])),
-        http_to_stdio("PyPI, `--stateless`", to_stdio(&["--stateless"])),
-    ];
+    let rows: [Row; 3] =
+        [&|| stdio_to_http("PyPI", to_http), &|| http_to_stdio("PyPI", to_stdio(&[])), &|| {
+            http_to_stdio("PyPI, `--stateless`", to_stdio(&["--stateless"]))
+        }];
     rows_of("mcp-proxy 0.13.0", &rows);
 }
 
@@ -113,10 +111,9 @@ fn fastmcp() {
         python.args(["-c", &script, &servers.to_string()]);
         python
     };
-    let rows = [
-        stdio_to_http("PyPI, `fastmcp run URL`", to_http),
-        http_to_stdio("PyPI, `create_proxy`", to_stdio),
-    ];
+    let rows: [Row; 2] = [&|| stdio_to_http("PyPI, `fastmcp run URL`", to_http), &|| {
+        http_to_stdio("PyPI, `create_proxy`", to_stdio)
+    }];
     rows_of("FastMCP 4.1.1", &rows);
 }
 
@@ -135,10 +132,10 @@ fn ours() {
         bridge.args(["--", "sh", "-c", server]);
         bridge
     };
-    let rows = [
-        stdio_to_http("ours", ours(&[])),
-        stdio_to_http("ours, `--relay`", ours(&["--relay"])),
-        http_to_stdio("ours", to_stdio),
+    let rows: [Row; 3] = [
+        &|| stdio_to_http("ours", ours(&[])),
+        &|| stdio_to_http("ours, `--relay`", ours(&["--relay"])),
+        &|| http_to_stdio("ours", to_stdio),
     ];
     rows_of("mcp-bridge", &rows);
 }
@@ -153,8 +150,15 @@ fn installed(variable: &str) -> PathBuf {
     PathBuf::from(std::env::var(variable).unwrap_or_else(|_| panic!("{variable}: see .ci/run")))
 }
 
+/// Makes a row. Several are made at once, as most of the time they wait.
+type Row<'a> = &'a (dyn Fn() -> String + Sync);
+
 /// Compares a project's rows with the page.
-fn rows_of(bridge: &str, rows: &[String]) {
+fn rows_of(bridge: &str, rows: &[Row]) {
+    let rows: Vec<_> = std::thread::scope(|scope| {
+        let made: Vec<_> = rows.iter().map(|row| scope.spawn(row)).collect();
+        made.into_iter().map(|row| row.join().unwrap()).collect()
+    });
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/bridges.md");
     let page = std::fs::read_to_string(page).unwrap();
     let start = format!("| {bridge} |");

@@ -19,7 +19,7 @@ macro_rules! judges {
         #[allow(unused_imports, reason = "not each answer uses something")]
         use $lesson::*;
 
-        #[path = "../exercise"]
+        #[path = "../../exercise"]
         mod answers {
             pub mod solution;
             pub mod stub;

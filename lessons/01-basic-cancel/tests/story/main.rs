@@ -13,6 +13,11 @@ use wrong::Wrong;
 testing::passes_on!("basic-cancel", "--tick 100ms", http_2026 stdio_2025 stdio_2026);
 testing::readme_shows_real_output!("basic-cancel", Some("100ms"));
 
+// The check of the exercise is right about the stub, a solution and wrong answers.
+testing::judges!(basic_cancel::process:
+    always_cancelled between_steps blocks deaf ends_as_failed ends_as_finished first_token
+    no_last_step no_step_0 own_side_only panics reports_ahead silent);
+
 #[test]
 fn notices_a_server_that_finishes_instead() {
     notices(&LESSON, Wrong::Deaf, 100, "the server did not cancel: its call finished");

@@ -17,6 +17,10 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_timeouts");
 testing::passes_on!("timeouts", "--tick 100ms", http_2026 stdio_2025 stdio_2026);
 testing::readme_shows_real_output!("timeouts");
 
+// The check of the exercise is right about the stub, a solution and wrong answers.
+testing::judges!(timeouts::call_with_deadline:
+    blocks hangs_up mixed_up no_cap no_deadline one_deadline own_side_only panics);
+
 #[test]
 fn notices_a_server_that_is_not_told_of_a_dropped_call() {
     let sentence = "a dropped call did not reach the server: its call still running";

@@ -18,6 +18,10 @@ const LESSON: Program = Program(PROGRAM);
 testing::passes_on!("vanished", "--tick 50ms", stdio_2026);
 testing::readme_shows_real_output!("vanished");
 
+// The check of the exercise is right about the stub, a solution and wrong answers.
+testing::judges!(vanished::kept_alive:
+    blocks deaf hides_a_dead_client impatient panics silent waits_for_a_dead_client);
+
 #[test]
 fn a_chapter_plays_against_a_server_that_runs_already() {
     let server = Process::http(PROGRAM, "50ms");

@@ -15,6 +15,10 @@ use wrong::Wrong;
 testing::passes_on!("tasks", "--tick 100ms", stdio_2026);
 testing::readme_shows_real_output!("tasks");
 
+// The check of the exercise is right about the stub, a solution and wrong answers.
+testing::judges!(tasks::prove:
+    believes_the_acknowledgement believes_the_task blocks cancels_the_request keeps_its_connection never_cancels panics waits_for_ever);
+
 #[test]
 fn does_not_run_on_2025_11_25() {
     let played = Program(env!("CARGO_BIN_EXE_tasks")).play("--protocol 2025-11-25");

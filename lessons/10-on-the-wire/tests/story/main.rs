@@ -46,6 +46,10 @@ const PROGRAM: Program = Program(env!("CARGO_BIN_EXE_on-the-wire"));
 testing::passes_on!("on-the-wire", "--tick 50ms", http_2025 http_2026);
 testing::readme_shows_real_output!("on-the-wire");
 
+// The check of the exercise is right about the stub, a solution and wrong answers.
+testing::judges!(on_the_wire::prove:
+    another_id another_protocol believes_202 believes_the_answer believes_the_list blocks hangs_up own_side_only panics);
+
 #[test]
 fn every_chapter_passes_alone() {
     for way in [HTTP_2025, HTTP_2026] {

@@ -31,6 +31,10 @@ const DEADLINE: Duration = Duration::from_secs(60);
 testing::passes_on!("cooperative", "", http_2026 stdio_2025 stdio_2026);
 testing::readme_shows_real_output!("cooperative");
 
+// The check of the exercise is right about the stub, a solution and wrong answers.
+testing::judges!(cooperative::render:
+    aborts blocks deaf looks_rarely panics runs_ahead stops_too_much);
+
 /// Changes what comes in and what goes out.
 struct Liar {
     /// Changes a call before the tool sees it.

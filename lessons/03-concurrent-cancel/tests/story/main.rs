@@ -8,6 +8,10 @@ use wrong::Wrong;
 testing::passes_on!("concurrent-cancel", "--tick 100ms", http_2026 stdio_2025 stdio_2026);
 testing::readme_shows_real_output!("concurrent-cancel", Some("100ms"));
 
+// The check of the exercise is right about the stub, a solution and wrong answers.
+testing::judges!(concurrent_cancel::hedged:
+    blocks cancels_all cancels_all_and_looks_away drops_handles in_turn only_its_own own_side_only panics takes_a_failure);
+
 #[test]
 fn notices_a_call_that_was_not_cancelled() {
     notices(&LESSON, Wrong::Deaf, 100, "call 1 was not cancelled");

@@ -26,6 +26,11 @@ use tokio::time::timeout;
 testing::passes_on!("cleanup", "--tick 100ms", http_2026 stdio_2025 stdio_2026);
 testing::readme_shows_real_output!("cleanup", Some("100ms"));
 
+// The check of the exercise is right about the stub, a solution and wrong answers.
+testing::judges!(cleanup::export:
+    blocks deaf empty_report ends_as_failed gives_back_too_much keeps_the_file keeps_the_lease
+    keeps_the_lease_on_failure keeps_the_permit no_flush no_lease panics);
+
 /// Changes what the inventory says.
 struct Lie(fn(&mut Value));
 

@@ -28,6 +28,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 testing::passes_on!("subprocess", "", http_2026 stdio_2025 stdio_2026);
 testing::readme_shows_real_output!("subprocess");
 
+// The check of the exercise is right about the stub, a solution and wrong answers.
+testing::judges!(subprocess::run:
+    blocks cares_for_the_cancel_only cares_for_the_end_only kills_all kills_the_child no_output panics);
+
 fn sorter(setup: Setup) -> Server {
     Server::new(SortServer::new(setup))
 }
