@@ -108,6 +108,11 @@ pub fn lives(process: Process) -> bool {
     stat(process.0).is_some_and(|now| now.process == process && !now.zombie)
 }
 
+/// A process with this number lives.
+pub fn alive(pid: u32) -> bool {
+    stat(pid).is_some_and(|now| !now.zombie)
+}
+
 /// The processes whose environment contains this text.
 pub fn with_environment(text: &str) -> Vec<Process> {
     let has = |pid: &u32| {

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 #[derive(Debug)]
 pub struct Group {
     child: Child,
+    id: Pid,
     input: Option<ChildStdin>,
     lines: UnboundedReceiver<String>,
     /// Lines that were read over: they tell what went wrong.
@@ -30,6 +31,7 @@ impl Group {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("{shown} cannot be started"))?;
+        let id = Pid::from_raw(i32::try_from(child.id().context("no process")?)?);
         let input = child.stdin.take();
         let (say, lines) = mpsc::unbounded_channel();
         let (stdout, stderr) = child.stdout.take().zip(child.stderr.take()).context("no pipes")?;
@@ -46,7 +48,7 @@ impl Group {
                 let _ = errors.send(format!("stderr: {line}"));
             }
         });
-        Ok(Self { child, input, lines, heard: Vec::new() })
+        Ok(Self { child, id, input, lines, heard: Vec::new() })
     }
 
     /// Waits for a line in which `look` finds something. All others are read over. None if none
@@ -82,13 +84,26 @@ impl Group {
             let _ = input.write_all(b"\n").await;
         }
     }
+
+    /// Ctrl-C: a terminal tells the whole group.
+    pub fn interrupt(&self) {
+        let _ = killpg(self.id, Signal::SIGINT);
+    }
+
+    /// Ends the process, and not what it has started.
+    pub fn kill(&self) {
+        let _ = kill(self.id, Signal::SIGKILL);
+    }
+
+    /// Whether the process ends in this time.
+    pub async fn ends(&mut self, patience: Duration) -> bool {
+        timeout(patience, self.child.wait()).await.is_ok()
+    }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
         // The group lives as long as one of its processes does, and its number with it.
-        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
-            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
-        }
+        let _ = killpg(self.id, Signal::SIGKILL);
     }
 }

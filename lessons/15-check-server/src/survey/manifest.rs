@@ -13,6 +13,9 @@ const NODE: &str = "node@22.23.3";
 /// The survey's own manifest, beside its programs.
 pub const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/survey/manifest.json");
 
+/// Where packages are installed. git ignores it.
+pub const HOME: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/survey");
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -28,6 +31,9 @@ pub struct Manifest {
     /// Where the file and the programs are.
     #[serde(skip)]
     folder: PathBuf,
+    /// Where packages are installed.
+    #[serde(skip)]
+    home: PathBuf,
 }
 
 /// Packages that are installed together: a venv, an npm folder, or this workspace.
@@ -38,9 +44,11 @@ pub struct Environment {
     pub pip: Vec<String>,
     #[serde(default)]
     pub npm: Vec<String>,
-    /// What Cargo.lock names; programs are examples of this crate.
+    /// What Cargo.lock names. Programs are examples of this crate, or those of a crate of its own.
     #[serde(default)]
     pub cargo: Vec<String>,
+    /// The folder of that crate, beside the manifest.
+    pub folder: Option<PathBuf>,
 }
 
 /// A program that calls a tool and stops it in its framework's way.
@@ -52,6 +60,8 @@ pub struct Client {
     pub package: String,
     /// The MCP SDK below, if the environment pins that too.
     pub sdk: Option<String>,
+    /// What tells it from another entry of this package.
+    pub note: Option<String>,
     /// Without one, a program runs with the `python3` of this machine.
     pub environment: Option<String>,
     /// A file in the folder `clients`, or the name of an example.
@@ -59,9 +69,9 @@ pub struct Client {
     /// It speaks 2026-07-28 too, and chooses it by itself.
     #[serde(default)]
     pub modern: bool,
-    /// It has a timeout of its own, and the program sets it.
-    #[serde(default = "yes")]
-    pub timeout: bool,
+    /// What it does not have: a `timeout` of its own, a way to `close` it, `stdio`.
+    #[serde(default)]
+    pub lacks: Vec<String>,
 }
 
 /// A server on stdio, and the slow tool of it that is cancelled.
@@ -83,9 +93,9 @@ pub struct Server {
     pub tools: Vec<ToolCall>,
     /// A shell command that is run before, in the folder of the run.
     pub prepare: Option<String>,
-    /// Programs of this machine that it needs.
+    /// Programs of this machine that it needs, each with its Debian package.
     #[serde(default)]
-    pub needs: Vec<PathBuf>,
+    pub needs: BTreeMap<PathBuf, String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -98,6 +108,8 @@ pub struct ToolCall {
     pub arguments: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     pub witness: Witness,
+    /// So many calls are cancelled, and then a `ping` is sent, in a run of its own.
+    pub times: Option<usize>,
 }
 
 /// Where the work can be seen from outside, step by step.
@@ -117,17 +129,14 @@ pub enum Witness {
     Ask(String),
 }
 
-const fn yes() -> bool {
-    true
-}
-
 impl Manifest {
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
+    pub fn read(path: &Path, home: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("{} cannot be read", path.display()))?;
         let mut manifest: Self = serde_json::from_str(&text)
             .with_context(|| format!("{} is no manifest", path.display()))?;
         path.parent().unwrap_or(Path::new(".")).clone_into(&mut manifest.folder);
+        home.clone_into(&mut manifest.home);
         for client in &manifest.clients {
             manifest.title(
                 client.environment.as_deref(),
@@ -195,9 +204,35 @@ impl Manifest {
     pub fn installed(&self, environment: Option<&str>) -> bool {
         let Some(name) = environment else { return true };
         let Some(environment) = self.environments.get(name) else { return false };
+        if environment.is_ours() {
+            return built("rmcp_client").is_some() && built("rmcp_server").is_some();
+        }
         // Written last: a half install is none.
-        let complete = std::fs::read_to_string(home().join(name).join("installed"));
+        let complete = std::fs::read_to_string(self.home.join(name).join("installed"));
         complete.is_ok_and(|pins| pins == environment.text())
+    }
+
+    /// What must be done before this entry can be tried; None if nothing.
+    pub fn missing(
+        &self,
+        name: &str,
+        environment: Option<&str>,
+        needs: &BTreeMap<PathBuf, String>,
+    ) -> Option<String> {
+        let mut packages: Vec<_> = needs
+            .iter()
+            .filter(|(path, _)| !path.exists())
+            .map(|(_, package)| &**package)
+            .collect();
+        packages.dedup();
+        let mut commands = Vec::new();
+        if !packages.is_empty() {
+            commands.push(format!("apt-get install {}", packages.join(" ")));
+        }
+        if !self.installed(environment) {
+            commands.push(format!("mcp-cancel-check survey install {name}"));
+        }
+        (!commands.is_empty()).then(|| commands.join(" && "))
     }
 
     /// A program of the manifest's folder, run with what is installed for it.
@@ -208,12 +243,15 @@ impl Manifest {
             command.arg(file);
             return Ok(command);
         };
-        let (environment, folder) = (self.environment(name)?, home().join(name));
+        let (environment, folder) = (self.environment(name)?, self.home.join(name));
         if !environment.cargo.is_empty() {
-            let examples = std::env::current_exe()?.with_file_name("examples");
-            return Ok(Command::new(
-                examples.join(Path::new(program).file_name().unwrap_or_default()),
-            ));
+            let name = program.rsplit('/').next().unwrap_or_default();
+            let path = if environment.is_ours() {
+                built(name).with_context(|| format!("{name} is not built"))?
+            } else {
+                folder.join(name)
+            };
+            return Ok(Command::new(path));
         }
         if environment.npm.is_empty() {
             let mut command = Command::new(folder.join("bin/python"));
@@ -228,7 +266,7 @@ impl Manifest {
             std::fs::copy(file.path(), &part)?;
             std::fs::rename(part, folder.join(file.file_name()))?;
         }
-        let mut command = Command::new(home().join("node/node_modules/.bin/node"));
+        let mut command = Command::new(self.node());
         command.arg(folder.join(file.file_name().context("a program is a file")?));
         Ok(command)
     }
@@ -243,15 +281,19 @@ impl Manifest {
             let words = words.map(|word| word.to_string_lossy().into_owned());
             return Ok(server.variables.iter().cloned().chain(words).collect());
         }
-        let folder = home().join(server.environment.as_deref().unwrap_or_default());
+        let folder = self.home.join(server.environment.as_deref().unwrap_or_default());
         let (program, arguments) = server.run.split_first().context("no program and no `run`")?;
         let path = folder.join(program);
         let mut words = vec![path.to_string_lossy().into_owned()];
         if path.starts_with(folder.join("node_modules")) {
-            words.insert(0, home().join("node/node_modules/.bin/node").display().to_string());
+            words.insert(0, self.node().display().to_string());
         }
         words.extend_from_slice(arguments);
         Ok([&server.variables[..], &words].concat())
+    }
+
+    fn node(&self) -> PathBuf {
+        self.home.join("node/node_modules/.bin/node")
     }
 
     /// It needs Node, and is not installed yet.
@@ -260,12 +302,21 @@ impl Manifest {
         npm && !self.installed(Some(name))
     }
 
-    /// Installs an environment under `target/survey`, anew if its pins have changed.
+    /// Node itself comes with a script.
+    pub async fn install_node(&self) -> anyhow::Result<()> {
+        run(npm(&self.home.join("node")).arg(NODE)).await
+    }
+
+    /// Installs an environment, anew if its pins have changed.
     pub async fn install(&self, name: &str) -> anyhow::Result<()> {
+        let (environment, folder) = (self.environment(name)?, self.home.join(name));
+        if environment.is_ours() {
+            // Cargo knows what is new.
+            return build().await;
+        }
         if self.installed(Some(name)) {
             return Ok(());
         }
-        let (environment, folder) = (self.environment(name)?, home().join(name));
         std::fs::create_dir_all(&folder)?;
         if !environment.pip.is_empty() {
             run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).await?;
@@ -278,9 +329,19 @@ impl Manifest {
             let few = ["--ignore-scripts", "--omit=optional"];
             run(npm(&folder).args(few).args(&environment.npm)).await?;
         }
-        if !environment.cargo.is_empty() {
-            let build = ["build", "--quiet", "--package", "check-server", "--examples"];
-            run(Command::new("cargo").args(build).current_dir(home().join("../.."))).await?;
+        if let Some(own) = &environment.folder {
+            let mut cargo = Command::new("cargo");
+            cargo.args(["build", "--quiet", "--locked", "--manifest-path"]);
+            cargo.arg(self.folder.join(own).join("Cargo.toml"));
+            let target = folder.join("target");
+            run(cargo.arg("--target-dir").arg(&target).env("CARGO_INCREMENTAL", "0")).await?;
+            // The program is small, and what it was built from is not.
+            for file in std::fs::read_dir(target.join("debug"))?.flatten() {
+                if file.path().is_file() {
+                    std::fs::rename(file.path(), folder.join(file.file_name()))?;
+                }
+            }
+            std::fs::remove_dir_all(target)?;
         }
         Ok(std::fs::write(folder.join("installed"), environment.text())?)
     }
@@ -291,19 +352,32 @@ impl Environment {
         self.pip.iter().chain(&self.npm).chain(&self.cargo).map(String::as_str)
     }
 
+    /// Its programs are examples of this crate.
+    fn is_ours(&self) -> bool {
+        !self.cargo.is_empty() && self.folder.is_none()
+    }
+
     fn text(&self) -> String {
         self.pins().collect::<Vec<_>>().join("\n")
     }
 }
 
-/// `target/survey`, which git ignores.
-pub fn home() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/survey")
+/// A program of this workspace, beside this one or among the examples, if it is built.
+pub fn built(name: &str) -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    let places = [own.with_file_name(name), own.with_file_name("examples").join(name)];
+    places.into_iter().find(|path| path.exists())
 }
 
-/// Node itself comes with a script.
-pub async fn install_node() -> anyhow::Result<()> {
-    run(npm(&home().join("node")).arg(NODE)).await
+/// Builds what the survey needs of this workspace, in the profile of this program.
+pub async fn build() -> anyhow::Result<()> {
+    let own = std::env::current_exe()?;
+    let release = own.parent().is_some_and(|folder| folder.ends_with("release"));
+    let what = ["-p", "basic-cancel", "-p", "check-server", "--bin", "basic-cancel"];
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet"]).args(release.then_some("--release")).args(what);
+    cargo.args(["--example", "rmcp_client", "--example", "rmcp_server"]);
+    run(cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))).await
 }
 
 fn npm(folder: &Path) -> Command {

@@ -2,19 +2,23 @@
 //!
 //! `survey/manifest.json` names them. docs/src/who-stops.md has what was seen.
 
+mod asked;
 mod client;
 mod group;
 mod legacy;
 mod manifest;
 mod page;
+mod picture;
 mod report;
 mod server;
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -23,17 +27,17 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::wire::Revision;
+use asked::Over;
 use client::Way;
 use manifest::{Client, Manifest, Server};
 
-/// Clients that are tried at the same time, each in all its ways.
-const CLIENTS: usize = 2;
+/// Ways of clients that are tried at the same time.
+const CLIENTS: usize = 8;
 const INSTALLS: usize = 3;
 /// Tools that are tried at the same time. Most of a run is waiting.
 const SERVERS: usize = 4;
 /// No run is longer.
-const DEADLINE: Duration = Duration::from_secs(180);
+const DEADLINE: Duration = Duration::from_secs(500);
 
 /// What `survey` is told.
 #[derive(Debug, Args)]
@@ -50,59 +54,92 @@ pub struct SurveyArgs {
     /// Print what was seen as the tables of docs/src/who-stops.md
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
+    /// Write what was seen into who-stops.md in this folder, beside it as JSON and as a picture
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["json", "markdown"])]
+    page: Option<PathBuf>,
+    /// Try nothing: show what an earlier run has printed with --json
+    #[arg(long, value_name = "FILE", conflicts_with = "only")]
+    from: Option<PathBuf>,
     /// A manifest of your own
     #[arg(long, value_name = "FILE", default_value = manifest::OWN, hide_default_value = true, global = true)]
     manifest: PathBuf,
+    /// Where packages are installed; target/survey if you name none
+    #[arg(long, value_name = "FOLDER", default_value = manifest::HOME, hide_default_value = true, global = true)]
+    home: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    /// Install what entries need, under target/survey; all of them if none is named.
+    /// Install what entries need; what all need if none is named.
     Install { names: Vec<String> },
 }
 
 pub async fn survey(args: SurveyArgs) -> anyhow::Result<ExitCode> {
-    let manifest = Manifest::read(&args.manifest)?;
+    let manifest = Arc::new(Manifest::read(&args.manifest, &args.home)?);
     if let Some(Sub::Install { names }) = args.command {
         check_names(&manifest, &names)?;
-        return install(Arc::new(manifest), &names).await;
+        return install(manifest, &names).await;
     }
-    check_names(&manifest, &args.only)?;
-    let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|one| one == name);
-    let mut missing = Vec::new();
-    let mut ready = |name: &str, environment: Option<&str>, needs: &[PathBuf]| {
-        let ready = manifest.installed(environment) && needs.iter().all(|program| program.exists());
-        if wanted(name) && !ready {
-            missing.push(name.to_owned());
-        }
-        wanted(name) && ready
+    let seen = if let Some(file) = args.from {
+        serde_json::from_slice(&std::fs::read(file)?)?
+    } else {
+        check_names(&manifest, &args.only)?;
+        try_all(&manifest, &args.only).await?
     };
+    if args.json {
+        println!("{seen:#}");
+    } else if args.markdown {
+        print!("{}", report::markdown(&seen));
+    } else if let Some(folder) = args.page {
+        report::write(&seen, &folder)?;
+    } else {
+        print!("{}", report::table(&seen));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tries what is installed, and names the rest.
+async fn try_all(manifest: &Arc<Manifest>, only: &[String]) -> anyhow::Result<Value> {
+    // Our own entries need Cargo alone. Without it they are named like the others.
+    let ours = ["basic-cancel", "rmcp_client", "rmcp_server"];
+    if ours.into_iter().any(|name| manifest::built(name).is_none())
+        && let Err(error) = manifest::build().await
+    {
+        eprintln!("our own entries are not built: {error:#}");
+    }
+    let mut missing = Vec::new();
+    let mut ready = |name: &str, environment: Option<&str>, needs: &BTreeMap<_, _>| {
+        let wanted = only.is_empty() || only.iter().any(|one| one == name);
+        let lacks = manifest.missing(name, environment, needs);
+        if let (true, Some(install)) = (wanted, &lacks) {
+            missing.push(json!({ "name": name, "install": install }));
+        }
+        wanted && lacks.is_none()
+    };
+    let none = BTreeMap::new();
     let mut clients = manifest.clients.clone();
-    clients.retain(|one| ready(&one.name, one.environment.as_deref(), &[]));
+    clients.retain(|one| ready(&one.name, one.environment.as_deref(), &none));
     let mut servers = manifest.servers.clone();
     servers.retain(|one| ready(&one.name, one.environment.as_deref(), &one.needs));
 
-    let manifest = Arc::new(manifest);
-    let clients = try_clients(&manifest, clients).await?;
-    let servers = try_servers(&manifest, servers).await?;
-    if args.json {
-        let seen = json!({ "schema": 1, "clients": clients, "servers": servers,
-            "not_installed": missing, "left_out": manifest.left_out });
-        println!("{seen}");
-    } else if args.markdown {
-        print!("{}\n{}", report::markdown(&clients), report::markdown_of_servers(&servers));
-    } else {
-        print!("{}{}", report::table(&clients), report::table_of_servers(&servers));
-        println!("\n{}", report::not_tried(&missing, &manifest.left_out));
-    }
-    Ok(ExitCode::SUCCESS)
+    let ways: usize = clients.iter().map(|client| ways_of(client).count()).sum();
+    let tools: usize = servers.iter().map(|server| server.tools.len()).sum();
+    let progress = Arc::new(Progress { done: AtomicUsize::new(0), all: ways + tools });
+    let (clients, servers) = tokio::join!(
+        try_clients(manifest, &progress, clients),
+        try_servers(manifest, &progress, servers)
+    );
+    Progress::write("");
+    let date = humantime::format_rfc3339(SystemTime::now()).to_string();
+    Ok(json!({ "schema": 2, "date": date[..10], "clients": clients?, "servers": servers?,
+        "not_installed": missing, "left_out": manifest.left_out }))
 }
 
 /// Installs side by side: most of it is waiting for the network.
 async fn install(manifest: Arc<Manifest>, names: &[String]) -> anyhow::Result<ExitCode> {
     let needed = manifest.environments_of(names);
     if needed.iter().any(|name| manifest.wants_node(name)) {
-        manifest::install_node().await?;
+        manifest.install_node().await?;
     }
     let places = Arc::new(Semaphore::new(INSTALLS));
     let mut running = JoinSet::new();
@@ -111,13 +148,19 @@ async fn install(manifest: Arc<Manifest>, names: &[String]) -> anyhow::Result<Ex
         running.spawn(async move {
             let _place = places.acquire_owned().await;
             eprintln!("📦 {name}");
-            manifest.install(&name).await
+            let installed = manifest.install(&name).await;
+            (name, installed)
         });
     }
-    while let Some(installed) = running.join_next().await {
-        installed??;
+    let mut code = ExitCode::SUCCESS;
+    while let Some(ended) = running.join_next().await {
+        // One that fails keeps none of the others back.
+        if let (name, Err(error)) = ended? {
+            eprintln!("❌ {name}: {error:#}");
+            code = ExitCode::FAILURE;
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 fn check_names(manifest: &Manifest, names: &[String]) -> anyhow::Result<()> {
@@ -130,135 +173,148 @@ fn check_names(manifest: &Manifest, names: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tries all clients, two at a time, each in all its ways at once.
-async fn try_clients(manifest: &Arc<Manifest>, clients: Vec<Client>) -> anyhow::Result<Vec<Value>> {
-    if !clients.is_empty() {
-        // Built once, before many ask for it.
-        basic_cancel()?;
-    }
-    let runs = clients.into_iter().map(|client| {
-        let manifest = manifest.clone();
-        async move { try_client(&manifest, &client).await }
-    });
-    side_by_side(CLIENTS, runs).await
+/// How a client is tried: over what, and how its call is left.
+fn ways_of(client: &Client) -> impl Iterator<Item = (Over, Way)> + use<> {
+    let modern = client.modern.then_some(Over::Modern);
+    let lacks = client.lacks.clone();
+    let http = [Over::Legacy].into_iter().chain(modern);
+    let ways = http.flat_map(|over| Way::ALL.map(|way| (over, way)));
+    ways.chain([(Over::Stdio, Way::Stop)])
+        .filter(move |(over, way)| !lacks.iter().any(|one| one == over.name() || one == way.name()))
 }
 
-/// Tries all servers, a few at a time.
-async fn try_servers(manifest: &Arc<Manifest>, servers: Vec<Server>) -> anyhow::Result<Vec<Value>> {
+/// Tries all clients in all their ways.
+async fn try_clients(
+    manifest: &Arc<Manifest>,
+    progress: &Arc<Progress>,
+    clients: Vec<Client>,
+) -> anyhow::Result<Vec<Value>> {
+    let mut runs = Vec::new();
+    for client in &clients {
+        for (over, way) in ways_of(client) {
+            let (manifest, client) = (manifest.clone(), client.clone());
+            runs.push(async move {
+                let run = async {
+                    let program = format!("clients/{}", client.program);
+                    let command = manifest.command(client.environment.as_deref(), &program)?;
+                    client::judge(command, over, way).await
+                };
+                let mut row = json!({ "over": over.name(), "way": way.name() });
+                match within_deadline(run).await {
+                    Ok(seen) => {
+                        row["verdict"] = seen.verdict.into();
+                        row["steps"] = seen.steps.into();
+                        row["told"] = seen.told.into();
+                        row["reason"] = seen.reason.into();
+                    }
+                    Err(error) => not_judged(&mut row, &error),
+                }
+                row
+            });
+        }
+    }
+    let mut rows = side_by_side(CLIENTS, progress, runs).await?.into_iter();
+    let clients = clients.into_iter().map(|client| {
+        let environment = client.environment.as_deref();
+        let mut title = manifest.title(environment, &client.package, client.sdk.as_deref())?;
+        if let Some(note) = &client.note {
+            title = format!("{title}, {note}");
+        }
+        let runs: Vec<_> = rows.by_ref().take(ways_of(&client).count()).collect();
+        Ok(json!({ "name": client.name, "title": title, "program": client.program,
+            "lacks": client.lacks, "runs": runs }))
+    });
+    clients.collect()
+}
+
+/// Tries all tools of all servers.
+async fn try_servers(
+    manifest: &Arc<Manifest>,
+    progress: &Arc<Progress>,
+    servers: Vec<Server>,
+) -> anyhow::Result<Vec<Value>> {
     let mut runs = Vec::new();
     for server in servers {
         let environment = server.environment.as_deref();
         let title = manifest.title(environment, &server.package, server.sdk.as_deref())?;
         let command = manifest.server(&server)?;
         for call in server.tools {
-            let job = server::Job {
-                command: command.clone(),
-                tool: call.tool,
-                arguments: Value::Object(call.arguments),
-                witness: call.witness,
-                prepare: server.prepare.clone(),
-            };
-            let (name, title, does) = (server.name.clone(), title.clone(), call.does);
+            let job =
+                server::Job { command: command.clone(), call, prepare: server.prepare.clone() };
+            let mut row = json!({ "name": server.name, "title": title, "tool": job.call.tool,
+                "does": job.call.does });
             runs.push(async move {
-                let seen = timeout(DEADLINE, server::judge(&job)).await;
-                let seen = seen.unwrap_or_else(|_| bail!("it takes longer than {DEADLINE:?}"));
-                let (tool, does) = (job.tool, does);
-                match seen {
-                    Ok(seen) => json!({ "name": name, "title": title, "tool": tool, "does": does,
-                        "verdict": seen.verdict, "steps": seen.steps, "told": seen.told,
-                        "blocked": seen.blocked, "at_the_end": seen.at_the_end }),
-                    Err(error) => json!({ "name": name, "title": title, "tool": tool,
-                        "does": does, "verdict": "not judged", "why": format!("{error:#}") }),
+                match within_deadline(server::judge(&job)).await {
+                    Ok(seen) => {
+                        row["verdict"] = seen.verdict.into();
+                        row["steps"] = seen.steps.into();
+                        row["told"] = seen.told.into();
+                        row["blocked"] = seen.blocked.into();
+                        row["at_the_end"] = seen.end.verdict.into();
+                        row["left"] = seen.end.left.into();
+                        row["silenced"] = seen.silenced.into();
+                    }
+                    Err(error) => not_judged(&mut row, &error),
                 }
+                row
             });
         }
     }
-    side_by_side(SERVERS, runs.into_iter()).await
+    side_by_side(SERVERS, progress, runs).await
+}
+
+async fn within_deadline<T>(run: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    timeout(DEADLINE, run).await.with_context(|| format!("it takes longer than {DEADLINE:?}"))?
+}
+
+fn not_judged(row: &mut Value, error: &anyhow::Error) {
+    row["verdict"] = "not judged".into();
+    row["why"] = format!("{error:#}").into();
 }
 
 /// Runs so many at a time, and returns what they found in their order.
 async fn side_by_side(
     places: usize,
-    runs: impl Iterator<Item = impl Future<Output = Value> + Send + 'static>,
+    progress: &Arc<Progress>,
+    runs: Vec<impl Future<Output = Value> + Send + 'static>,
 ) -> anyhow::Result<Vec<Value>> {
     let places = Arc::new(Semaphore::new(places));
     let mut running = JoinSet::new();
-    for (number, run) in runs.enumerate() {
-        let places = places.clone();
+    for (number, run) in runs.into_iter().enumerate() {
+        let (places, progress) = (places.clone(), progress.clone());
         running.spawn(async move {
             let _place = places.acquire_owned().await;
-            (number, run.await)
+            let row = run.await;
+            progress.one_more();
+            (number, row)
         });
     }
-    let (mut rows, all) = (Vec::new(), running.len());
+    let mut rows = Vec::new();
     while let Some(ended) = running.join_next().await {
         rows.push(ended?);
-        progress(&format!("{} of {all}", rows.len()));
     }
-    progress("");
     rows.sort_by_key(|(number, _)| *number);
     Ok(rows.into_iter().map(|(_, row)| row).collect())
 }
 
-async fn try_client(manifest: &Arc<Manifest>, client: &Client) -> Value {
-    let revisions: &[_] = if client.modern {
-        &[Revision::Handshake, Revision::Stateless]
-    } else {
-        &[Revision::Handshake]
-    };
-    let ways: &[_] = if client.timeout { &[Way::Stop, Way::Timeout] } else { &[Way::Stop] };
-    let mut running = JoinSet::new();
-    for (revision, way) in revisions.iter().flat_map(|one| ways.iter().map(|way| (*one, *way))) {
-        let (manifest, client) = (manifest.clone(), client.clone());
-        running.spawn(async move {
-            let run = async {
-                let program = format!("clients/{}", client.program);
-                let command = manifest.command(client.environment.as_deref(), &program)?;
-                client::judge(command, revision, way).await
-            };
-            let seen = timeout(DEADLINE, run).await;
-            let seen = seen.unwrap_or_else(|_| bail!("it takes longer than {DEADLINE:?}"));
-            (revision.name(), way.name(), seen)
-        });
-    }
-    let mut runs = running.join_all().await;
-    runs.sort_by_key(|(revision, way, _)| (*revision, *way));
-    let runs: Vec<_> = runs
-        .into_iter()
-        .map(|(revision, way, seen)| match seen {
-            Ok(seen) => json!({ "revision": revision, "way": way, "verdict": seen.verdict,
-                "steps": seen.steps, "told": seen.told, "reason": seen.reason }),
-            Err(error) => json!({ "revision": revision, "way": way, "verdict": "not judged",
-                "why": format!("{error:#}") }),
-        })
-        .collect();
-    let environment = client.environment.as_deref();
-    let title = manifest.title(environment, &client.package, client.sdk.as_deref());
-    json!({ "name": client.name, "title": title.unwrap_or_default(),
-        "program": client.program, "runs": runs })
-}
-
-/// The server that clients call: beside this program, or built.
-fn basic_cancel() -> anyhow::Result<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name("basic-cancel");
-    if !path.exists() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let built = std::process::Command::new("cargo")
-            .args(["build", "--quiet", "--package", "basic-cancel"])
-            .current_dir(root)
-            .status();
-        if !built.context("cargo cannot be started")?.success() || !path.exists() {
-            bail!("{} is missing: cargo build -p basic-cancel", path.display());
-        }
-    }
-    Ok(path)
-}
-
 /// One line that is written over, for people only.
-fn progress(what: &str) {
-    let mut stderr = std::io::stderr();
-    if stderr.is_terminal() {
-        let _ = write!(stderr, "\r\x1b[K{what}");
-        let _ = stderr.flush();
+#[derive(Debug)]
+struct Progress {
+    done: AtomicUsize,
+    all: usize,
+}
+
+impl Progress {
+    fn one_more(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        Self::write(&format!("{done} of {}", self.all));
+    }
+
+    fn write(what: &str) {
+        let mut stderr = std::io::stderr();
+        if stderr.is_terminal() {
+            let _ = write!(stderr, "\r\x1b[K{what}");
+            let _ = stderr.flush();
+        }
     }
 }

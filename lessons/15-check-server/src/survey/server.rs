@@ -9,10 +9,10 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::manifest::Witness;
+use super::manifest::{ToolCall, Witness};
 use super::page::Page;
-use crate::tree::{self, Tree};
-use crate::wire::log::Event;
+use crate::tree::{self, Process, Tree};
+use crate::wire::log::{Event, Frame};
 use crate::wire::{Place, Request, Revision, Wire};
 
 /// The cancel is sent when the work has come this far.
@@ -25,7 +25,11 @@ const ON: usize = 12;
 /// and no time: if this machine stands still, nobody looks.
 const SILENCE: usize = 60;
 const LOOK: Duration = Duration::from_millis(100);
-const LONG: Duration = Duration::from_secs(60);
+/// A server that has not ended after so many looks waits for its tools.
+const ENDS: usize = 200;
+/// A child that still lives after so many looks has outlived its server.
+const ORPHAN: usize = 20;
+const LONG: Duration = Duration::from_secs(120);
 
 /// What is called, and where its work can be seen.
 #[derive(Debug, Clone)]
@@ -33,9 +37,7 @@ pub struct Job {
     /// The command for `env`; `{work}` and `{page}` stand for a folder of the run and a slow page,
     /// `{port}` for a free port.
     pub command: Vec<String>,
-    pub tool: String,
-    pub arguments: Value,
-    pub witness: Witness,
+    pub call: ToolCall,
     /// A shell command that is run in the folder before.
     pub prepare: Option<String>,
 }
@@ -51,59 +53,116 @@ pub struct Seen {
     pub told: String,
     /// Whether another request was answered while the tool ran.
     pub blocked: bool,
-    /// The verdict when the input ends instead.
-    pub at_the_end: &'static str,
+    /// What happened when the input ended instead.
+    pub end: End,
+    /// Whether many cancelled calls kept it from answering a `ping`, if that was tried.
+    pub silenced: Option<bool>,
 }
 
-/// Runs the job twice: it is cancelled, and its input ends.
+#[derive(Debug, Clone)]
+pub struct End {
+    /// `stops` or `runs on`.
+    pub verdict: &'static str,
+    /// The server has ended, and a process that it started has not.
+    pub left: bool,
+}
+
+/// Runs the job: it is cancelled, its input ends, and it is cancelled many times.
 pub async fn judge(job: &Job) -> anyhow::Result<Seen> {
-    let (cancelled, ended) = tokio::join!(cancelled(job), at_the_end(job));
-    Ok(Seen { at_the_end: ended?, ..cancelled? })
+    let (cancelled, ended, silenced) = tokio::join!(cancelled(job), at_the_end(job), silenced(job));
+    let (verdict, steps, told, blocked) = cancelled?;
+    Ok(Seen { verdict, steps, told, blocked, end: ended?, silenced: silenced? })
 }
 
-async fn cancelled(job: &Job) -> anyhow::Result<Seen> {
+async fn cancelled(job: &Job) -> anyhow::Result<(&'static str, usize, String, bool)> {
     let run = Run::start(job).await?;
-    // Answered while the tool runs, or only after it?
-    let ping = run.wire.request("ping", json!({}));
     let mark = run.wire.log.mark();
     let at_cancel = run.steps().await;
     run.wire.cancel(&run.call, "stop, says the user");
-    let (verdict, steps) = run.goes_on(at_cancel).await;
-    let answered = |frame: &crate::wire::log::Frame| frame.answer_to(&ping.id).map(|_| ());
-    let blocked = verdict == "runs on" && run.wire.log.all(ping.mark, answered).is_empty();
-    let mut late = 0;
-    let told = run.wire.log.all(mark, |frame| {
-        late += usize::from(
-            frame.received().is_some_and(|it| it["method"] == "notifications/progress"),
-        );
-        let answer = frame.answer_to(&run.call.id)?;
-        let error = &answer["error"];
-        Some(if error.is_object() {
-            format!("error {}: {}", error["code"], error["message"].as_str().unwrap_or_default())
-        } else {
-            "a result".to_owned()
-        })
-    });
-    let told = match (told.into_iter().next(), late) {
-        (Some(told), _) => told,
+    // Answered while the tool runs, or only after it? And if so: the cancel was read before.
+    let ping = run.wire.request("ping", json!({}));
+    let (verdict, steps) = run.goes_on(at_cancel, Some(&ping)).await;
+    let blocked = verdict == "runs on" && run.answer(&ping).is_none();
+    let told = match (run.answer(&run.call), run.wire.log.all(mark, progress).len()) {
+        (Some(answer), _) => match &answer["error"] {
+            Value::Null => "a result".to_owned(),
+            error => format!(
+                "error {}: {}",
+                error["code"],
+                error["message"].as_str().unwrap_or_default()
+            ),
+        },
         (None, 0..=2) => "nothing".to_owned(),
         (None, _) => "more progress".to_owned(),
     };
-    Ok(Seen { verdict, steps, told, blocked, at_the_end: "" })
+    Ok((verdict, steps, told, blocked))
 }
 
-async fn at_the_end(job: &Job) -> anyhow::Result<&'static str> {
+async fn at_the_end(job: &Job) -> anyhow::Result<End> {
     let run = Run::start(job).await?;
+    let mut children = run.tree.as_ref().map(|tree| tree.sample().processes).unwrap_or_default();
+    let own = children.keys().find(|process| Some(process.0) == run.wire.pid()).copied();
+    children.retain(|process, _| Some(*process) != own);
     let at_end = run.steps().await;
     run.wire.end_input().await;
     // A server may take its time to end. What counts is whether its work went on.
-    Ok(if run.goes_on(at_end).await.0 == "stops" { "stops" } else { "runs on" })
+    let verdict = if run.goes_on(at_end, None).await.0 == "stops" { "stops" } else { "runs on" };
+    let left = match own {
+        Some(own) => outlived(own, children.into_keys().collect()).await,
+        None => false,
+    };
+    Ok(End { verdict, left })
+}
+
+/// Whether one of these processes lives on when their server has ended.
+async fn outlived(server: Process, mut children: Vec<Process>) -> bool {
+    let mut alone = 0;
+    for _ in 0..ENDS {
+        children.retain(|child| tree::lives(*child));
+        if children.is_empty() || alone == ORPHAN {
+            break;
+        }
+        alone += usize::from(!tree::lives(server));
+        sleep(LOOK).await;
+    }
+    alone == ORPHAN && !children.is_empty()
+}
+
+/// Many calls are cancelled while they work. Is a `ping` answered before the work ends?
+async fn silenced(job: &Job) -> anyhow::Result<Option<bool>> {
+    let Some(times) = job.call.times else { return Ok(None) };
+    let run = Run::start(job).await?;
+    let mut calls = vec![run.call.clone()];
+    calls.extend((1..times).map(|_| run.wire.request("tools/call", run.asks.clone())));
+    // All that find a place are at work by then.
+    run.comes_to(3 * times).await?;
+    for call in &calls {
+        run.wire.cancel(call, "stop, says the user");
+    }
+    let ping = run.wire.request("ping", json!({}));
+    let (from, until) = (run.steps().await, Instant::now() + LONG);
+    while run.answer(&ping).is_none() {
+        if run.steps().await >= from + ON * times {
+            return Ok(Some(true));
+        }
+        if Instant::now() > until {
+            bail!("neither does its work go on, nor does it answer");
+        }
+        sleep(LOOK).await;
+    }
+    Ok(Some(false))
+}
+
+fn progress(frame: &Frame) -> Option<()> {
+    (frame.received()?["method"] == "notifications/progress").then_some(())
 }
 
 /// A server with a call that is at work.
 struct Run {
     wire: std::sync::Arc<Wire>,
     call: Request,
+    /// What was asked of the tool.
+    asks: Value,
     witness: Witness,
     folder: PathBuf,
     page: Page,
@@ -141,23 +200,28 @@ impl Run {
         command.extend(job.command.iter().map(|word| fill(word)));
         let (wire, _) = Wire::open(&Place::Command(command), Revision::Handshake).await?;
         let tree = wire.pid().and_then(|pid| Tree::of(pid, None));
-        let arguments: Value = serde_json::from_str(&fill(&job.arguments.to_string()))?;
-        let call = wire.request(
-            "tools/call",
-            json!({ "name": job.tool, "arguments": arguments, "_meta": { "progressToken": "survey" } }),
-        );
-        let witness = match &job.witness {
+        let arguments: Value =
+            serde_json::from_str(&fill(&Value::Object(job.call.arguments.clone()).to_string()))?;
+        let asks = json!({ "name": job.call.tool, "arguments": arguments,
+            "_meta": { "progressToken": "survey" } });
+        let call = wire.request("tools/call", asks.clone());
+        let witness = match &job.call.witness {
             Witness::Ask(command) => Witness::Ask(fill(command)),
             other => other.clone(),
         };
-        let run = Self { wire, call, witness, folder, page, tree, looks: 0.into() };
+        let run = Self { wire, call, asks, witness, folder, page, tree, looks: 0.into() };
+        run.comes_to(BEGUN).await?;
+        Ok(run)
+    }
+
+    /// Waits until the work has come so far.
+    async fn comes_to(&self, steps: usize) -> anyhow::Result<()> {
         let until = Instant::now() + LONG;
-        while run.steps().await < BEGUN {
-            let ended = |frame: &crate::wire::log::Frame| frame.answer_to(&run.call.id).cloned();
-            if let Some(answer) = run.wire.log.all(run.call.mark, ended).pop() {
+        while self.steps().await < steps {
+            if let Some(answer) = self.answer(&self.call) {
                 bail!("the call ended before it was seen at work: {answer}");
             }
-            if run.wire.log.since(0).iter().any(|frame| matches!(frame.event, Event::Ended)) {
+            if self.wire.log.since(0).iter().any(|frame| matches!(frame.event, Event::Ended)) {
                 bail!("the server ended");
             }
             if Instant::now() > until {
@@ -165,7 +229,12 @@ impl Run {
             }
             sleep(LOOK).await;
         }
-        Ok(run)
+        Ok(())
+    }
+
+    fn answer(&self, request: &Request) -> Option<Value> {
+        let answer = |frame: &Frame| frame.answer_to(&request.id).cloned();
+        self.wire.log.all(request.mark, answer).pop()
     }
 
     /// How far the work has come.
@@ -177,13 +246,7 @@ impl Run {
                 return text.lines().count();
             }
             Witness::Page => return self.page.chunks(),
-            Witness::Progress => {
-                let progress = |frame: &crate::wire::log::Frame| {
-                    let message = frame.received()?;
-                    (message["method"] == "notifications/progress").then_some(())
-                };
-                return self.wire.log.all(0, progress).len();
-            }
+            Witness::Progress => return self.wire.log.all(0, progress).len(),
             // Busy in most of the looks.
             Witness::Busy => match &self.tree {
                 Some(tree) => tree.watch(10).await.busy > 0.5,
@@ -198,19 +261,23 @@ impl Run {
         self.looks.fetch_add(usize::from(seen), Relaxed) + usize::from(seen)
     }
 
-    /// Watches the work until it has stopped, or has gone on for long.
-    async fn goes_on(&self, from: usize) -> (&'static str, usize) {
-        let (mut last, mut silent) = (from, 0);
+    /// Watches the work until it has stopped, or has gone on for long. On a busy machine a server
+    /// may read a cancel late: steps are counted from the answer to what was sent behind it.
+    async fn goes_on(&self, from: usize, behind: Option<&Request>) -> (&'static str, usize) {
+        let (mut last, mut silent, mut read) = (from, 0, None);
         while silent < SILENCE {
             let now = self.steps().await;
             silent = if now > last { 0 } else { silent + 1 };
             last = now;
-            if last >= from + ON {
+            if read.is_none() && behind.is_some_and(|request| self.answer(request).is_some()) {
+                read = Some(now);
+            }
+            if last >= read.unwrap_or(from) + ON {
                 return ("runs on", last - from);
             }
             sleep(LOOK).await;
         }
-        (if last <= from + SLACK { "stops" } else { "late" }, last - from)
+        (if last <= read.unwrap_or(from) + SLACK { "stops" } else { "late" }, last - from)
     }
 }
 
@@ -231,7 +298,7 @@ impl Drop for Run {
     }
 }
 
-fn end(process: tree::Process) {
+fn end(process: Process) {
     if let (true, Ok(id)) = (tree::lives(process), i32::try_from(process.0)) {
         let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
     }

@@ -1,15 +1,13 @@
-"""AutoGen: python autogen_workbench.py URL [SECONDS]"""
-import asyncio
-import sys
-
-from autogen_ext.tools.mcp import McpWorkbench, StreamableHttpServerParams
-from enter import CALL, TOOL, stop_on_enter
+"""AutoGen"""
+from autogen_ext.tools.mcp import McpWorkbench, StdioServerParams, StreamableHttpServerParams
+from enter import CALL, HTTP, SECONDS, SERVER, TOOL, run, stop_on_enter
 
 
-async def main(url, seconds=60):
-    params = StreamableHttpServerParams(url=url, sse_read_timeout=float(seconds))
-    async with McpWorkbench(params) as workbench:
+async def main():
+    http = StreamableHttpServerParams(url=SERVER, sse_read_timeout=SECONDS)
+    stdio = StdioServerParams(command=SERVER, read_timeout_seconds=SECONDS)
+    async with McpWorkbench(http if HTTP else stdio) as workbench:
         await stop_on_enter(workbench.call_tool(TOOL, CALL))
 
 
-asyncio.run(main(*sys.argv[1:]))
+run(main)

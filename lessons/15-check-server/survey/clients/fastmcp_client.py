@@ -1,14 +1,12 @@
-"""FastMCP's client: python fastmcp_client.py URL [SECONDS]"""
-import asyncio
-import sys
-
-from enter import CALL, TOOL, stop_on_enter
+"""FastMCP's client"""
+from enter import CALL, HTTP, SECONDS, SERVER, TOOL, run, stop_on_enter
 from fastmcp import Client
+from fastmcp.client.transports import StdioTransport
 
 
-async def main(url, seconds=60):
-    async with Client(url) as client:
-        await stop_on_enter(client.call_tool(TOOL, CALL, timeout=float(seconds)))
+async def main():
+    async with Client(SERVER if HTTP else StdioTransport(SERVER, [])) as client:
+        await stop_on_enter(client.call_tool(TOOL, CALL, timeout=SECONDS))
 
 
-asyncio.run(main(*sys.argv[1:]))
+run(main)

@@ -1,15 +1,12 @@
-"""LlamaIndex: python llama_index_tools.py URL [SECONDS]"""
-import asyncio
-import sys
-
-from enter import CALL, TOOL, stop_on_enter
+"""LlamaIndex, whose client cannot be closed"""
+from enter import CALL, SECONDS, SERVER, TOOL, run, stop_on_enter
 from llama_index.tools.mcp import BasicMCPClient, McpToolSpec
 
 
-async def main(url, seconds=60):
-    client = BasicMCPClient(url, timeout=int(seconds))
+async def main():
+    client = BasicMCPClient(SERVER, timeout=int(SECONDS))  # a URL or a command
     tools = await McpToolSpec(client, allowed_tools=[TOOL]).to_tool_list_async()
     await stop_on_enter(tools[0].acall(**CALL))
 
 
-asyncio.run(main(*sys.argv[1:]))
+run(main)

@@ -1,7 +1,8 @@
-// Mastra: node mastra.mjs URL [SECONDS]
+// Mastra
 import { MCPClient } from '@mastra/mcp';
-import { args, name, seconds, stopOnEnter, url } from './enter.mjs';
+import { args, http, name, seconds, server, stopOnEnter } from './enter.mjs';
 
-const client = new MCPClient({ servers: { server: { url: new URL(url) } }, timeout: seconds * 1000 });
-const tools = await client.listTools();
-await stopOnEnter(abortSignal => tools[`server_${name}`].execute(args, { abortSignal }));
+const servers = { server: http ? { url: new URL(server) } : { command: server } };
+const client = new MCPClient({ servers, timeout: seconds * 1000 });
+const { [`server_${name}`]: tool } = await client.listTools();
+await stopOnEnter(abortSignal => tool.execute(args, { abortSignal }), () => client.disconnect());

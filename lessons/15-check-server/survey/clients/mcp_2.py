@@ -1,14 +1,12 @@
-"""Python SDK 2.x: python mcp_2.py URL [SECONDS]"""
-import asyncio
-import sys
-
-from enter import CALL, TOOL, stop_on_enter
-from mcp import Client
+"""Python SDK 2.x"""
+from enter import CALL, HTTP, SECONDS, SERVER, TOOL, run, stop_on_enter
+from mcp import Client, StdioServerParameters, stdio_client
 
 
-async def main(url, seconds=60):
-    async with Client(url) as client:
-        await stop_on_enter(client.call_tool(TOOL, CALL, read_timeout_seconds=float(seconds)))
+async def main():
+    server = SERVER if HTTP else stdio_client(StdioServerParameters(command=SERVER))
+    async with Client(server) as client:
+        await stop_on_enter(client.call_tool(TOOL, CALL, read_timeout_seconds=SECONDS))
 
 
-asyncio.run(main(*sys.argv[1:]))
+run(main)

@@ -1,17 +1,19 @@
-"""mcp-use for Python: python mcp_use_client.py URL [SECONDS]"""
-import asyncio
-import sys
+"""mcp-use for Python"""
 from datetime import timedelta
 
-from enter import CALL, TOOL, stop_on_enter
+from enter import CALL, HTTP, SECONDS, SERVER, TOOL, run, stop_on_enter
 from mcp_use import MCPClient
 
 
-async def main(url, seconds=60):
-    client = MCPClient({"mcpServers": {"server": {"url": url}}})
-    session = await client.create_session("server")
-    timeout = timedelta(seconds=float(seconds))
-    await stop_on_enter(session.call_tool(TOOL, CALL, read_timeout_seconds=timeout))
+async def main():
+    server = {"url": SERVER} if HTTP else {"command": SERVER, "args": []}
+    client = MCPClient({"mcpServers": {"server": server}})
+    try:
+        session = await client.create_session("server")
+        timeout = timedelta(seconds=SECONDS)
+        await stop_on_enter(session.call_tool(TOOL, CALL, read_timeout_seconds=timeout))
+    finally:
+        await client.close_all_sessions()
 
 
-asyncio.run(main(*sys.argv[1:]))
+run(main)

@@ -1,7 +1,8 @@
-// OpenAI Agents: node openai_agents.mjs URL [SECONDS]
-import { MCPServerStreamableHttp } from '@openai/agents';
-import { args, name, seconds, stopOnEnter, url } from './enter.mjs';
+// OpenAI Agents
+import { MCPServerStdio, MCPServerStreamableHttp } from '@openai/agents';
+import { args, http, name, seconds, server, stopOnEnter } from './enter.mjs';
 
-const server = new MCPServerStreamableHttp({ url, timeout: seconds * 1000 });
-await server.connect();
-await stopOnEnter(signal => server.callTool(name, args, undefined, { signal }));
+const timeout = seconds * 1000;
+const mcp = http ? new MCPServerStreamableHttp({ url: server, timeout }) : new MCPServerStdio({ command: server, timeout });
+await mcp.connect();
+await stopOnEnter(signal => mcp.callTool(name, args, undefined, { signal }), () => mcp.close());

@@ -1,16 +1,14 @@
-"""openai-agents: python openai_agents.py URL [SECONDS]"""
-import asyncio
-import sys
-
-from agents.mcp import MCPServerStreamableHttp
-from enter import CALL, TOOL, stop_on_enter
+"""openai-agents"""
+from agents.mcp import MCPServerStdio, MCPServerStreamableHttp
+from enter import CALL, HTTP, SECONDS, SERVER, TOOL, run, stop_on_enter
 
 
-async def main(url, seconds=60):
+async def main():
     # The default timeout is 5 seconds.
-    server = MCPServerStreamableHttp({"url": url}, client_session_timeout_seconds=float(seconds))
-    async with server:
+    timeout = {"client_session_timeout_seconds": SECONDS}
+    stdio = MCPServerStdio({"command": SERVER}, **timeout)
+    async with MCPServerStreamableHttp({"url": SERVER}, **timeout) if HTTP else stdio as server:
         await stop_on_enter(server.call_tool(TOOL, CALL))
 
 
-asyncio.run(main(*sys.argv[1:]))
+run(main)

@@ -1,14 +1,13 @@
-"""pydantic-ai: python pydantic_ai_toolset.py URL [SECONDS]"""
-import asyncio
-import sys
-
-from enter import CALL, TOOL, stop_on_enter
+"""pydantic-ai"""
+from enter import CALL, HTTP, SECONDS, SERVER, TOOL, run, stop_on_enter
+from fastmcp.client.transports import StdioTransport
 from pydantic_ai.mcp import MCPToolset
 
 
-async def main(url, seconds=60):
-    async with MCPToolset(url, read_timeout=float(seconds)) as toolset:
+async def main():
+    server = SERVER if HTTP else StdioTransport(SERVER, [])
+    async with MCPToolset(server, read_timeout=SECONDS) as toolset:
         await stop_on_enter(toolset.direct_call_tool(TOOL, CALL))
 
 
-asyncio.run(main(*sys.argv[1:]))
+run(main)

@@ -1,18 +1,19 @@
-"""smolagents, whose tools are not async: python smolagents_tool.py URL [SECONDS]"""
+"""smolagents, whose tools are not async"""
 import asyncio
-import sys
 from datetime import timedelta
 
-from enter import CALL, TOOL, stop_on_enter
+from enter import CALL, HTTP, SECONDS, SERVER, TOOL, run, stop_on_enter
+from mcp import StdioServerParameters
 from smolagents import MCPClient
 
 
-async def main(url, seconds=60):
-    server = {"url": url, "transport": "streamable-http"}
-    kwargs = {"client_session_timeout_seconds": timedelta(seconds=float(seconds))}
+async def main():
+    http = {"url": SERVER, "transport": "streamable-http"}
+    server = http if HTTP else StdioServerParameters(command=SERVER)
+    kwargs = {"client_session_timeout_seconds": timedelta(seconds=SECONDS)}
     with MCPClient(server, adapter_kwargs=kwargs, structured_output=True) as tools:
         tool = next(tool for tool in tools if tool.name == TOOL)
         await stop_on_enter(asyncio.to_thread(tool, **CALL))
 
 
-asyncio.run(main(*sys.argv[1:]))
+run(main)

@@ -22,15 +22,19 @@ def work(stop):
         time.sleep(0.25)
 
 
-def serve(on_cancel):
-    """`on_cancel` gets the id and what stops the work."""
+def in_a_thread(stop):
+    threading.Thread(target=work, args=[stop]).start()
+
+
+def serve(on_cancel, start=in_a_thread):
+    """`on_cancel` gets the id and what stops the work, `start` what stops it."""
     stop = threading.Event()
     hello = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "mini", "version": "1"}}
     for line in sys.stdin:
         message = json.loads(line)
         method = message.get("method")
         if method == "tools/call":
-            threading.Thread(target=work, args=[stop]).start()
+            start(stop)
         elif method == "notifications/cancelled":
             on_cancel(message["params"]["requestId"], stop)
         elif "id" in message:
