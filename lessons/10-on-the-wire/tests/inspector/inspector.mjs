@@ -7,7 +7,7 @@ import readline from "node:readline";
 const { chromium } = createRequire(`${process.env.PLAYWRIGHT}/`)("playwright-core");
 const [url, screenshot] = process.argv.slice(2);
 const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const say = async (word) => { console.log(word); await lines.next(); };
+const say = async (word) => { console.log(word); return (await lines.next()).value; };
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM,
@@ -27,10 +27,13 @@ try {
 
   console.log("a browser");
   await page.goto(url);
-  await page.getByRole("switch", { name: "Connect or disconnect" }).press("Space");
+  // The switch does nothing before the page has read its settings. It does not say when it has.
+  do {
+    await page.getByRole("switch", { name: "Connect or disconnect" }).press("Space");
+    await shown("Disconnected").waitFor({ state: "hidden", timeout: 5_000 }).catch(() => {});
+  } while (await shown("Disconnected").isVisible());
   await shown("Tools").click();
   await page.getByRole("heading", { name: "Tools (2)" }).waitFor();
-
   console.log("connected");
 
   // Each tool has its title in the list, and no warning there or on its own page.
@@ -55,9 +58,9 @@ try {
   await button("Cancel").click();
   await shown("Tool call cancelled").waitFor();
   await page.screenshot({ path: screenshot });
-  await say("cancelled");
+  const state = await say("cancelled");
 
-  // The server has stopped. What does the Protocol pane say of it?
+  // The server has been asked. What does the Protocol pane say of it?
   const [cancels, pending, failed] = await Promise.all(
     ["notifications/cancelled", "Pending", "Error"].map((text) => shown(text).count()),
   );
@@ -66,7 +69,7 @@ try {
   // would be in the pane by now.
   await button("List the calls").click();
   await button("Execute Tool").click();
-  await page.getByText(/"state":\s*"cancelled"/).first().waitFor();
+  await page.getByText(new RegExp(`"state":\\s*"${state}"`)).first().waitFor();
   assert.equal(await shown("notifications/cancelled").count(), cancels);
   await say(JSON.stringify({ cancels, pending, failed }));
 } finally {
