@@ -251,7 +251,7 @@ impl Attacker {
                 return Ok(found);
             }
             ensure!(Instant::now() < deadline, "{complaint}");
-            sleep(Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(50)).await;
         }
     }
 }

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::attacker::{Attacker, Reply};
 use crate::{Scene, VICTIM};
 
-/// So many cancels for ids that no call has.
-pub(crate) const UNKNOWN: u32 = 10_000;
+/// After so many of them a server that remembers them gives itself away.
+const EARLY: u32 = 100;
 /// So many of them are under way at once.
 const AT_ONCE: usize = 16;
 
@@ -112,14 +112,17 @@ pub(crate) async fn initialize(scene: &Scene<'_>) -> anyhow::Result<String> {
 }
 
 /// Cancels for calls that do not exist. They must not be remembered either: that would be memory
-/// for whoever asks, and a trap for later calls.
+/// for whoever asks, and a trap for later calls. It looks early, and again at the end.
 pub(crate) async fn unknown(scene: &Scene<'_>) -> anyhow::Result<String> {
     let attacker = &scene.attacker().await?;
-    let cancels = stream::iter(0..UNKNOWN).map(|id| attacker.cancel(format!("unknown {id}")));
-    cancels.buffer_unordered(AT_ONCE).try_for_each(async |_| Ok(())).await?;
-    let served = attacker.is_served("unknown 42").await;
-    served.context("a call was hit by a cancel from before its time")?;
-    Ok(format!("{UNKNOWN} cancels, and the next call with such an id is served"))
+    for ids in [0..EARLY, EARLY..scene.flood] {
+        let one = format!("unknown {}", ids.start);
+        let cancels = stream::iter(ids).map(|id| attacker.cancel(format!("unknown {id}")));
+        cancels.buffer_unordered(AT_ONCE).try_for_each(async |_| Ok(())).await?;
+        let served = attacker.is_served(one).await;
+        served.context("a call was hit by a cancel from before its time")?;
+    }
+    Ok(format!("{} cancels, and the next call with such an id is served", scene.flood))
 }
 
 /// A cancel that comes before its call.

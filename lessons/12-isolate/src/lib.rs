@@ -89,6 +89,8 @@ pub const ATTACKS: [Attack; 18] = [
 
 /// The request id of the victim's call.
 const VICTIM: u32 = 1;
+/// Cancels for ids that no call has.
+const FLOOD: u32 = 10_000;
 
 /// The victim at work, and the server that it shares with the attackers.
 pub struct Scene<'a> {
@@ -97,6 +99,8 @@ pub struct Scene<'a> {
     /// The server's own number of the victim's call.
     number: u64,
     call: Sent,
+    /// So many cancels come for ids that no call has.
+    pub flood: u32,
     strangers: Mutex<Vec<Attacker>>,
 }
 
@@ -108,7 +112,7 @@ impl<'a> Scene<'a> {
         let before = victim.newest().await?;
         let call = victim.start(&victim.call(VICTIM, MAX_STEPS)).await?;
         let number = victim.newer_than(before).await?;
-        Ok(Self { stage, victim, number, call, strangers: Mutex::default() })
+        Ok(Self { stage, victim, number, call, flood: FLOOD, strangers: Mutex::default() })
     }
 
     /// A stranger, with a session of its own if there are sessions. On stdio there are no strangers:
