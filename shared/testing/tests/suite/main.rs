@@ -1,6 +1,9 @@
 //! The server as its clients see it, on the wire.
 
 mod bad_input;
+mod calls;
 mod cancel;
+mod client;
+mod files;
 mod panic_and_shutdown;
 mod subscriptions;

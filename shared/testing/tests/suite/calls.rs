@@ -1,0 +1,134 @@
+//! The list of calls, and its numbers.
+
+use std::collections::BTreeMap;
+
+use hosting::between::Between;
+use hosting::layer::Server;
+use rmcp::model::{ClientCapabilities, ProtocolVersion};
+use rmcp::service::PeerRequestOptions;
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, tool, tool_router};
+use serde_json::{Value, json};
+use shared::calls::{CAPACITY, Calls, State};
+use shared::client::{Client, tool_call};
+use shared::note::Cause;
+use shared::stop::Stop;
+use tokio::time::{Duration, Instant, advance, sleep};
+
+/// Writes its calls down, and works as long as it is told to.
+#[derive(Debug, Clone)]
+struct Worker(Calls);
+
+#[tool_router(server_handler)]
+impl Worker {
+    /// Is done at once.
+    #[tool]
+    async fn finish(&self, ctx: RequestContext<RoleServer>) -> Result<String, String> {
+        let call = self.0.start("finish", 1, &ctx);
+        call.step_done();
+        call.finish(Ok(Some("done".to_owned())))
+    }
+
+    /// Gives up, and forgets to say so.
+    #[tool]
+    async fn give_up(&self, ctx: RequestContext<RoleServer>) -> Result<String, String> {
+        let _call = self.0.start("give_up", 1, &ctx);
+        Err("no".to_owned())
+    }
+
+    /// Waits until it is cancelled, and cleans up for 300 ms.
+    #[tool]
+    async fn wait(&self, ctx: RequestContext<RoleServer>) -> Result<String, String> {
+        let call = self.0.start("wait", 1, &ctx);
+        ctx.ct.cancelled().await;
+        sleep(Duration::from_millis(300)).await;
+        call.finish(Ok(None))
+    }
+}
+
+async fn worker() -> (Calls, Client) {
+    let calls = Calls::default();
+    let server = Server::new(Worker(calls.clone()));
+    let pipe = hosting::pipe(server, &Between::default(), Stop::default());
+    let version = ProtocolVersion::V_2025_11_25;
+    let client = Client::pipe_as(ClientCapabilities::default(), pipe, version).await.unwrap();
+    (calls, client)
+}
+
+/// The clock is paused: it jumps when all wait.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !holds() {
+        assert!(since.elapsed() < Duration::from_secs(60), "{what}");
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_numbers_are_those_of_the_calls() {
+    let (calls, client) = worker().await;
+    let mut changes = calls.watch();
+    client.call("finish", Value::Null).await.unwrap();
+    let first = changes.recv().await.unwrap();
+    assert_eq!((first.call, first.tool.as_str(), first.state), (1, "finish", State::Running));
+    client.call("give_up", Value::Null).await.unwrap_err();
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let wait = tool_call("wait", Value::Null);
+        let options = PeerRequestOptions::no_options();
+        waiting.push(client.send_cancellable_request(wait, options).await.unwrap());
+    }
+    until("three calls wait", || calls.totals().running == 3).await;
+    waiting.remove(0).cancel(None).await.unwrap();
+    assert!(calls.stop(4) && !calls.stop(1) && !calls.stop(99), "only call 4 runs");
+    until("two have stopped", || calls.totals().running == 1).await;
+
+    let totals = calls.totals();
+    assert_eq!((totals.started, totals.finished, totals.failed), (5, 1, 1));
+    let cancelled = [(Cause::Notification.name(), 1), (Cause::Operator.name(), 1)];
+    assert_eq!(totals.cancelled, BTreeMap::from(cancelled));
+    // Each took 300 ms from the cancel to its end: the bound of 0.5 s is the sixth.
+    assert_eq!((totals.stops.count, totals.stops.within), (2, [0, 0, 0, 0, 0, 2, 2, 2, 2]));
+    assert!((totals.stops.sum - 0.6).abs() < 0.1, "{totals:?}");
+    let states: Vec<_> = calls.list().calls.iter().map(|call| (call.call, call.state)).collect();
+    let expected = [
+        (1, State::Finished),
+        (2, State::Failed),
+        (3, State::Cancelled),
+        (4, State::Cancelled),
+        (5, State::Running),
+    ];
+    assert_eq!(states, expected);
+    advance(Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn the_list_forgets_the_oldest_that_ended_and_nothing_that_runs() {
+    let (calls, client) = worker().await;
+    let wait = tool_call("wait", Value::Null);
+    let options = PeerRequestOptions::no_options();
+    let _waits = client.send_cancellable_request(wait, options).await.unwrap();
+    while calls.totals().running == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..CAPACITY + 3 {
+        client.call("finish", json!({})).await.unwrap();
+    }
+    let (list, _) = calls.follow();
+    let numbers: Vec<_> =
+        list.calls.iter().map(|call| usize::try_from(call.call).unwrap()).collect();
+    // Number 1 runs. 2, 3 and 4 were the first that ended.
+    let expected: Vec<_> = std::iter::once(1).chain(5..=CAPACITY + 4).collect();
+    assert_eq!(numbers, expected);
+}
+
+#[test]
+fn tasks_are_counted_by_whoever_has_them() {
+    let calls = Calls::default();
+    assert_eq!(calls.tasks(), None);
+    let two = BTreeMap::from([("working".to_owned(), 2)]);
+    let counted = two.clone();
+    calls.count_tasks_with(move || counted.clone());
+    assert_eq!(calls.tasks(), Some(two));
+    assert!(format!("{calls:?}").contains("{\"working\": 2}"), "{calls:?}");
+}

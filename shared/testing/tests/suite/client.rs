@@ -1,0 +1,148 @@
+//! The lessons' client, in one process with its server: what it says is what the server says.
+
+use std::time::Duration;
+
+use hosting::between::Between;
+use hosting::layer::Server;
+use rmcp::model::{ClientCapabilities, ProgressToken, ProtocolVersion, RequestId};
+use rmcp::service::{RequestContext, ServiceError};
+use rmcp::{RoleServer, tool, tool_router};
+use serde_json::{Value, json};
+use shared::calls::State;
+use shared::client::{Client, patient, text_of, tool_call};
+use shared::server::FileServer;
+use shared::stop::Stop;
+use testing::hosted::{common_server, setup};
+
+const OLD: ProtocolVersion = ProtocolVersion::V_2025_11_25;
+const NEW: ProtocolVersion = ProtocolVersion::V_2026_07_28;
+
+/// A client of this server, over a pipe.
+async fn client_of(server: Server) -> Client {
+    let pipe = hosting::pipe(server, &Between::default(), Stop::default());
+    Client::pipe_as(ClientCapabilities::default(), pipe, OLD).await.unwrap()
+}
+
+/// A client of the common server. One step of its work takes so many milliseconds.
+async fn client(tick: u64) -> Client {
+    client_of(Server::new(FileServer::new(setup(tick)))).await
+}
+
+fn work(steps: u32) -> Value {
+    json!({ "filename": "part_0.csv", "processing_time": steps })
+}
+
+#[tokio::test]
+async fn a_result_is_a_result_and_a_tools_error_is_an_error() {
+    let client = client(1).await;
+    let result = client.call("process_large_file", work(2)).await.unwrap();
+    assert_eq!(text_of(&result), "Successfully processed part_0.csv");
+    assert_eq!(result.structured_content.unwrap()["rows"], 1000);
+    let refused = client.call("process_large_file", json!({ "filename": "none.csv" })).await;
+    let why = format!("{:#}", refused.unwrap_err());
+    assert!(
+        why.contains("process_large_file answered with an error: no file \"none.csv\""),
+        "{why}"
+    );
+    client.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_came_in_for_a_call_is_counted() {
+    let client = client(1).await;
+    let call = tool_call("process_large_file", work(3));
+    let call = client.send_cancellable_request(call, patient()).await.unwrap();
+    let (id, token) = (call.id.clone(), call.progress_token.clone());
+    call.await_response().await.unwrap();
+    let traffic = client.traffic(&id, &token);
+    // Progress comes at the start and after each step.
+    assert_eq!(traffic.to_string(), "results: 1, errors: 0, progress: 4");
+    let unknown = client.traffic(&RequestId::Number(99), &ProgressToken(RequestId::Number(99)));
+    assert_eq!(unknown.to_string(), "results: 0, errors: 0, progress: 0");
+}
+
+#[tokio::test]
+async fn a_call_at_work_is_that_call_and_not_another() {
+    let client = client(100).await;
+    let first = client.at_work("process_large_file", work(3000)).await.unwrap();
+    let second = client.at_work("process_large_file", work(3000)).await.unwrap();
+    let calls = client.list_calls().await.unwrap();
+    assert_eq!(
+        calls.iter().map(|call| &call.request_id).collect::<Vec<_>>(),
+        [&first.id, &second.id]
+    );
+    assert!(calls.iter().all(|call| call.steps_done > 0), "{calls:?}");
+    // Of a call that is over, nobody can say that it is at work.
+    let quick = client.at_work("process_large_file", json!({ "filename": "none.csv" })).await;
+    let why = quick.map(|_| ()).unwrap_err().to_string();
+    assert!(why.starts_with("process_large_file ended before it could be cancelled"), "{why}");
+}
+
+#[tokio::test]
+async fn a_call_is_found_by_its_number_and_by_its_id() {
+    let client = client(20).await;
+    assert_eq!(client.newest("process_large_file").await.unwrap(), 0);
+    let first = client.at_work("process_large_file", work(3000)).await.unwrap();
+    let number = client.newest("process_large_file").await.unwrap();
+    let second = client.at_work("process_large_file", work(10)).await.unwrap();
+    assert_eq!(client.newest("process_large_file").await.unwrap(), number + 1);
+    assert_eq!(client.newest("another").await.unwrap(), 0);
+
+    assert_eq!(client.ask(number).await.unwrap().request_id, first.id);
+    let unknown = client.ask(99).await.unwrap_err().to_string();
+    assert!(unknown.starts_with("the server does not list call 99"), "{unknown}");
+    // It runs, so this waits for its end.
+    let ended = client.ask_by_id(&second.id).await.unwrap();
+    assert_eq!((ended.request_id, ended.state), (second.id.clone(), State::Finished));
+    let unknown = client.ask_by_id(&RequestId::Number(99)).await.unwrap_err().to_string();
+    assert_eq!(unknown, "the server never saw request 99");
+
+    first.cancel(Some("a test".to_owned())).await.unwrap();
+    let calls = client.ask_until_all_ended().await.unwrap();
+    let states: Vec<_> = calls.iter().map(|call| call.state).collect();
+    assert_eq!(states, [State::Cancelled, State::Finished]);
+}
+
+/// The server's own list of one call, over HTTP.
+async fn session_of_a_call(url: &str, protocol: ProtocolVersion) -> Option<String> {
+    let client = Client::http(url, protocol).await.unwrap();
+    client.call("process_large_file", work(1)).await.unwrap();
+    let call = client.newest("process_large_file").await.unwrap();
+    let session = client.ask(call).await.unwrap().session;
+    client.close().await.unwrap();
+    session
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_revision_has_sessions_and_the_new_one_has_none() {
+    let server = common_server(1).await;
+    let [one, other] = [
+        session_of_a_call(&server.url, OLD).await.unwrap(),
+        session_of_a_call(&server.url, OLD).await.unwrap(),
+    ];
+    // Eight characters of its id: enough to tell sessions apart, too few to use one.
+    assert!(one.len() == 8 && other.len() == 8 && one != other, "{one} {other}");
+    assert_eq!(session_of_a_call(&server.url, NEW).await, None);
+}
+
+#[derive(Debug, Clone)]
+struct Silent;
+
+#[tool_router(server_handler)]
+impl Silent {
+    /// Never answers.
+    #[tool]
+    async fn wait(&self, ctx: RequestContext<RoleServer>) -> String {
+        ctx.ct.cancelled().await;
+        "cancelled".to_owned()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_patient_call_gives_up_on_a_silent_server() {
+    let client = client_of(Server::new(Silent)).await;
+    let call = client.send_cancellable_request(tool_call("wait", Value::Null), patient()).await;
+    let hour = Duration::from_secs(3600);
+    let answer = tokio::time::timeout(hour, call.unwrap().await_response()).await;
+    assert!(matches!(answer, Ok(Err(ServiceError::Timeout { .. }))), "{answer:?}");
+}
