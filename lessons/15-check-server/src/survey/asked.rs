@@ -18,6 +18,8 @@ use crate::work::structured;
 
 const TICK: &str = "250ms";
 const LONG: Duration = Duration::from_secs(90);
+/// A checker is impatient, and a busy machine is slow.
+const TRIES: usize = 10;
 
 /// How a client reaches the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +79,14 @@ impl Asked {
             line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
         };
         let url = server.line(LONG, url).await?.context("the server does not start")?;
-        let (asks, _) = Wire::open(&Place::Url(url.clone()), Revision::Stateless).await?;
+        let place = Place::Url(url.clone());
+        let mut opened = Wire::open(&place, Revision::Stateless).await;
+        for _ in 0..TRIES {
+            if opened.is_err() {
+                opened = Wire::open(&place, Revision::Stateless).await;
+            }
+        }
+        let (asks, _) = opened?;
         let proxy = match over {
             Over::Legacy => Some(legacy::before(&url).await?),
             _ => None,
@@ -101,8 +110,9 @@ impl Asked {
             Self::Stdio { folder } => return call_in(folder),
         };
         let list = json!({ "name": "list_calls", "arguments": {} });
-        let result = asks.ask("tools/call", list).await?;
-        let list = structured(&result, "calls").context("`list_calls` lists no calls")?;
+        // Patiently: a busy machine is no verdict.
+        let answer = asks.answer(&asks.request("tools/call", list), LONG).await?;
+        let list = structured(&answer["result"], "calls").context("`list_calls` lists no calls")?;
         let calls = list["calls"].as_array().cloned().unwrap_or_default();
         let Some(call) = calls.iter().rfind(|call| call["tool"] == "process_large_file") else {
             return Ok(None);

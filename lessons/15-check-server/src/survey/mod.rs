@@ -32,10 +32,10 @@ use client::Way;
 use manifest::{Client, Manifest, Server};
 
 /// Ways of clients that are tried at the same time.
-const CLIENTS: usize = 8;
+const CLIENTS: usize = 6;
 const INSTALLS: usize = 3;
 /// Tools that are tried at the same time. Most of a run is waiting.
-const SERVERS: usize = 4;
+const SERVERS: usize = 3;
 /// No run is longer.
 const DEADLINE: Duration = Duration::from_secs(500);
 

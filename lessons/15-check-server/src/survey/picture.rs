@@ -133,7 +133,8 @@ impl Picture {
         let verdict = run.map_or("", |run| word(&run["verdict"]));
         let told = run.map_or("", |run| word(&run["told"]));
         // Without a word of its end, or with the result at the end, nobody was told anything wrong.
-        let waits = ["", "nothing", "more progress", "the client is closed"].contains(&told)
+        let waits = ["", "more progress", "the client is closed"].contains(&told)
+            || told.starts_with("nothing")
             || told.contains("Successfully processed");
         self.shape(MARKS + column * MARK + 6, verdict, verdict == "runs on" && !waits);
     }

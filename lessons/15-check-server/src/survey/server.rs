@@ -19,7 +19,8 @@ use crate::wire::{Place, Request, Revision, Wire};
 const BEGUN: usize = 2;
 /// Steps that may be done after the cancel.
 const SLACK: usize = 4;
-/// So many steps after the cancel, and the work runs on.
+/// So many looks after the cancel that see new steps, and the work runs on. Looks and not steps: if
+/// this machine stands still, many steps may be seen at once, before the cancel has left.
 const ON: usize = 12;
 /// Work that shows nothing in so many looks has stopped: a step takes a quarter of a second. Looks
 /// and no time: if this machine stands still, nobody looks.
@@ -140,9 +141,13 @@ async fn silenced(job: &Job) -> anyhow::Result<Option<bool>> {
         run.wire.cancel(call, "stop, says the user");
     }
     let ping = run.wire.request("ping", json!({}));
-    let (from, until) = (run.steps().await, Instant::now() + LONG);
+    let (mut last, mut grown, until) = (run.steps().await, 0, Instant::now() + LONG);
     while run.answer(&ping).is_none() {
-        if run.steps().await >= from + ON * times {
+        let now = run.steps().await;
+        grown += usize::from(now > last);
+        last = now;
+        // Many work at once, so nearly each look sees new steps.
+        if grown >= 3 * ON {
             return Ok(Some(true));
         }
         if Instant::now() > until {
@@ -264,15 +269,15 @@ impl Run {
     /// Watches the work until it has stopped, or has gone on for long. On a busy machine a server
     /// may read a cancel late: steps are counted from the answer to what was sent behind it.
     async fn goes_on(&self, from: usize, behind: Option<&Request>) -> (&'static str, usize) {
-        let (mut last, mut silent, mut read) = (from, 0, None);
+        let (mut last, mut silent, mut grown, mut read) = (from, 0, 0, None);
         while silent < SILENCE {
             let now = self.steps().await;
-            silent = if now > last { 0 } else { silent + 1 };
+            (silent, grown) = if now > last { (0, grown + 1) } else { (silent + 1, grown) };
             last = now;
             if read.is_none() && behind.is_some_and(|request| self.answer(request).is_some()) {
-                read = Some(now);
+                (read, grown) = (Some(now), 0);
             }
-            if last >= read.unwrap_or(from) + ON {
+            if grown >= ON {
                 return ("runs on", last - from);
             }
             sleep(LOOK).await;

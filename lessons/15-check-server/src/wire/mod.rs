@@ -145,7 +145,7 @@ impl Wire {
     async fn hello(&self) -> anyhow::Result<Value> {
         let patience = match self.to {
             // Starting an interpreter and its packages may take a while on a busy machine.
-            To::Stdio(..) => Duration::from_secs(60),
+            To::Stdio(..) => Duration::from_secs(150),
             To::Http(_) => ANSWER,
         };
         let (method, params) = match self.revision {

@@ -11,7 +11,8 @@ const WRONG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/survey/manifest.
 /// Clients that swear that they have cancelled: the server is asked.
 #[test]
 fn a_client_that_lies_is_caught() {
-    let seen = surveyed(&["--manifest", WRONG, "--only", "honest,liar,wrong-id,hasty"]);
+    let only = "honest,liar,wrong-id,hasty,pipe-honest,pipe-liar,pipe-killer";
+    let seen = surveyed(&["--manifest", WRONG, "--only", only]);
     let verdict = |name: &str, way: &str| {
         let client = named(&seen["clients"], name);
         let mut runs = client["runs"].as_array().unwrap().iter();
@@ -26,6 +27,9 @@ fn a_client_that_lies_is_caught() {
         assert_eq!(verdict("liar", way), "runs on", "{way}");
         assert_eq!(verdict("wrong-id", way), "runs on", "{way}");
     }
+    assert_eq!(verdict("pipe-honest", "stop"), "stops");
+    assert_eq!(verdict("pipe-liar", "stop"), "runs on");
+    assert_eq!(verdict("pipe-killer", "stop"), "stops");
     assert_eq!(verdict("hasty", "stop"), "late");
     assert_eq!(verdict("hasty", "close"), "late");
     // It has no time to be honest.
