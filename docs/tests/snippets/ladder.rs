@@ -6,7 +6,8 @@ use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -26,8 +27,8 @@ async fn end(server: &mut Child, patience: [Duration; 2]) -> io::Result<End> {
         ended?;
         return Ok(End::InputClosed);
     }
-    if let Some(id) = server.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)) {
-        kill_process(id, Signal::TERM)?;
+    if let Some(id) = server.id().and_then(|id| id.try_into().ok()) {
+        kill(Pid::from_raw(id), Signal::SIGTERM)?;
     }
     if let Ok(ended) = timeout(patience[1], server.wait()).await {
         ended?;
