@@ -31,15 +31,18 @@ pub struct DataFolder {
 impl DataFolder {
     /// The generated sample, beside the running program (so `cargo clean` removes it).
     pub fn sample() -> io::Result<Self> {
-        let program = std::env::current_exe()?;
-        let root = program.with_file_name("sample-data");
-        fs::create_dir_all(&root)?;
+        Self::sample_in(&std::env::current_exe()?.with_file_name("sample-data"))
+    }
+
+    /// The same in this folder. What is there already stays.
+    pub fn sample_in(root: &Path) -> io::Result<Self> {
+        fs::create_dir_all(root)?;
         generate(&root.join(LARGE), LARGE_ROWS)?;
         for number in 0..PARTS {
             let (name, rows) = part(number);
             generate(&root.join(name), rows)?;
         }
-        Self::open(&root)
+        Self::open(root)
     }
 
     /// A folder of the user's own.
