@@ -102,15 +102,13 @@ async fn the_numbers_are_those_of_the_calls() {
     advance(Duration::from_secs(1)).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_list_forgets_the_oldest_that_ended_and_nothing_that_runs() {
     let (calls, client) = worker().await;
     let wait = tool_call("wait", Value::Null);
     let options = PeerRequestOptions::no_options();
     let _waits = client.send_cancellable_request(wait, options).await.unwrap();
-    while calls.totals().running == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("a call waits", || calls.totals().running == 1).await;
     for _ in 0..CAPACITY + 3 {
         client.call("finish", json!({})).await.unwrap();
     }
