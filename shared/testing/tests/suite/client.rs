@@ -9,10 +9,11 @@ use rmcp::service::{RequestContext, ServiceError};
 use rmcp::{RoleServer, tool, tool_router};
 use serde_json::{Value, json};
 use shared::calls::State;
-use shared::client::{Client, patient, text_of, tool_call};
+use shared::client::{Client, PATIENCE, patient, text_of, tool_call};
 use shared::server::FileServer;
 use shared::stop::Stop;
 use testing::hosted::{common_server, setup};
+use tokio::time::Instant;
 
 const OLD: ProtocolVersion = ProtocolVersion::V_2025_11_25;
 const NEW: ProtocolVersion = ProtocolVersion::V_2026_07_28;
@@ -101,6 +102,27 @@ async fn a_call_is_found_by_its_number_and_by_its_id() {
     let calls = client.ask_until_all_ended().await.unwrap();
     let states: Vec<_> = calls.iter().map(|call| call.state).collect();
     assert_eq!(states, [State::Cancelled, State::Finished]);
+}
+
+/// The clock is paused: it jumps when all wait.
+#[tokio::test(start_paused = true)]
+async fn a_server_is_asked_until_the_end_and_no_longer() {
+    let client = client(100).await;
+    let since = Instant::now();
+    let _one = client.at_work("process_large_file", work(10)).await.unwrap();
+    let call = client.newest("process_large_file").await.unwrap();
+    assert_eq!(client.ask_until_ended(call).await.unwrap().state, State::Finished);
+    let _two = client.at_work("process_large_file", work(10)).await.unwrap();
+    let calls = client.ask_until_all_ended().await.unwrap();
+    assert!(calls.iter().all(|call| call.state == State::Finished), "{calls:?}");
+    assert!(since.elapsed() < PATIENCE, "it went on asking");
+
+    let _long = client.at_work("process_large_file", work(3000)).await.unwrap();
+    let since = Instant::now();
+    let call = client.newest("process_large_file").await.unwrap();
+    assert_eq!(client.ask_until_ended(call).await.unwrap().state, State::Running);
+    client.ask_until_all_ended().await.unwrap();
+    assert!(since.elapsed() >= 2 * PATIENCE, "it gave up early");
 }
 
 /// The server's own list of one call, over HTTP.
