@@ -12,6 +12,7 @@ pub mod open_calls;
 mod portable;
 pub mod sessions;
 
+use std::future::ready;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,8 @@ use futures::StreamExt;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService, Transport, stdio_pipes};
 use rmcp::{RoleServer, ServiceExt};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use shared::stop::{BEYOND, Stop};
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
@@ -164,13 +167,52 @@ fn routes(
     let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
     let routes = Router::new().route_service("/mcp", mcp.clone()).route_service("/mcp/", mcp);
     let body = limits.body;
-    let routes = around(routes)
+    let routes = around(routes.layer(from_fn(ends_with_its_answer)))
         .layer(from_fn(move |request, next| say_full(Arc::clone(&open), request, next)))
         .layer(from_fn(move |request, next| whole(body, request, next)));
     routes.layer(from_fn(say_deleted)).fallback(async |uri: Uri| {
         let path = uri.path();
         (StatusCode::NOT_FOUND, format!("nothing at {path}; the MCP endpoint is /mcp\n"))
     })
+}
+
+/// Nothing follows the answer of a call. rmcp takes answers and notifications from two queues in no
+/// fixed order, so progress that a tool began to send and gave up can come late. Where there are
+/// sessions, and on stdio, [`CancelAware`] drops it; without a session, this does.
+async fn ends_with_its_answer(request: Request, next: Next) -> Response {
+    let in_session = request.headers().contains_key("mcp-session-id");
+    let response = next.run(request).await;
+    if in_session || !is_stream(&response) {
+        return response;
+    }
+    let mut answered = false;
+    response.map(|body| {
+        // rmcp gives each event a frame of its own.
+        Body::from_stream(body.into_data_stream().take_while(move |event| {
+            let open = !answered;
+            answered |= event.as_ref().is_ok_and(|event| is_answer(event));
+            ready(open)
+        }))
+    })
+}
+
+/// A message without a method is an answer. A comment or a hint to retry is no message.
+fn is_answer(event: &[u8]) -> bool {
+    let mut lines = event.split(|byte| *byte == b'\n');
+    let data = lines.find_map(|line| line.strip_prefix(b"data:"));
+    let message = data.and_then(|data| serde_json::from_slice::<Message>(data).ok());
+    message.is_some_and(|message| message.method.is_none())
+}
+
+/// As much of a message as tells what it is.
+#[derive(Deserialize)]
+struct Message {
+    method: Option<IgnoredAny>,
+}
+
+fn is_stream(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// A DELETE that has ended its session is answered 204, "no content". rmcp says 202,
@@ -268,8 +310,7 @@ pub async fn serve_http(
 async fn streamed(running: TaskTrackerToken, request: Request, next: Next) -> Response {
     let post = request.method() == Method::POST;
     let response = next.run(request).await;
-    let kind = response.headers().get(header::CONTENT_TYPE);
-    if !post || kind.is_none_or(|kind| !kind.as_bytes().starts_with(b"text/event-stream")) {
+    if !post || !is_stream(&response) {
         return response;
     }
     response.map(|body| {

@@ -5,5 +5,6 @@ mod calls;
 mod cancel;
 mod client;
 mod files;
+mod last_word;
 mod panic_and_shutdown;
 mod subscriptions;
