@@ -132,21 +132,21 @@ async fn cancel(client: &Client, foreign: bool) -> anyhow::Result<CallRecord> {
         }
     }
 
-    // 2. Ids change on the way. The number that the server itself gave to the call does not.
-    let number = client.newest(TOOL).await?;
-    ensure!(
-        number > before,
-        "the server did not stop, as far as one can tell: the process that was asked does not \
-         list the call"
-    );
-
-    // 3. The cancel. The caller's wait is over at once, whatever the bridge does with it.
+    // 2. The cancel. The caller's wait is over at once, whatever the bridge does with it.
     let cancel = CancelledNotificationParam::new(Some(id.clone()), Some(REASON.to_owned()));
     client.notify_cancelled(cancel).await?;
     let settled = answer.await?;
     ensure!(
         matches!(settled, Err(ServiceError::Cancelled { .. })),
         "the caller's wait did not end as cancelled"
+    );
+
+    // 3. Ids change on the way. The number that the server itself gave to the call does not.
+    let number = client.newest(TOOL).await?;
+    ensure!(
+        number > before,
+        "the server did not stop, as far as one can tell: the process that was asked does not \
+         list the call"
     );
 
     // 4. Ask the server. And if it works on: what was the caller told?
