@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use course::lesson::Protocol::V2025;
 use hosting::between::Between;
 use hosting::layer::Server;
 use rmcp::model::{ClientCapabilities, ProtocolVersion};
@@ -11,8 +12,11 @@ use rmcp::{RoleServer, tool, tool_router};
 use serde_json::{Value, json};
 use shared::calls::{CAPACITY, Calls, State};
 use shared::client::{Client, tool_call};
-use shared::note::Cause;
-use shared::stop::Stop;
+use shared::dataset::DataFolder;
+use shared::note::{CallNote, Cause};
+use shared::stop::{BEYOND, GRACE, Stop};
+use testing::hosted::common_server;
+use testing::raw::{RawClient, is_progress};
 use tokio::time::{Duration, Instant, advance, sleep};
 
 /// Writes its calls down, and works as long as it is told to.
@@ -118,6 +122,59 @@ async fn the_list_forgets_the_oldest_that_ended_and_nothing_that_runs() {
     // Number 1 runs. 2, 3 and 4 were the first that ended.
     let expected: Vec<_> = std::iter::once(1).chain(5..=CAPACITY + 4).collect();
     assert_eq!(numbers, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_is_the_bytes_of_ten_equal_steps_if_no_number_is_named() {
+    let server = common_server(1).await;
+    let wire = RawClient::open(&server.url, V2025).await;
+    let file = json!({ "filename": "part_0.csv" });
+    let messages = wire.call(1, "process_large_file", &file).await.rest().await;
+    let path = DataFolder::sample().unwrap().find("part_0.csv").unwrap();
+    let whole = std::fs::metadata(path).unwrap().len();
+    let told: Vec<_> = messages.iter().filter(|message| is_progress(message)).collect();
+    assert!(told.iter().all(|one| one["params"]["total"] == whole as f64), "{told:?}");
+    let done: Vec<_> = told.iter().map(|one| one["params"]["progress"].as_f64().unwrap()).collect();
+    let expected: Vec<_> = (0..=10).map(|step| (whole * step / 10) as f64).collect();
+    assert_eq!(done, expected);
+    assert_eq!(wire.ended(1).await.steps_total, 10);
+}
+
+#[test]
+fn a_note_knows_whether_its_call_still_carries_it() {
+    let note = CallNote::default();
+    assert!(!note.is_carried());
+    let call = note.clone();
+    assert!(note.is_carried());
+    drop(call);
+    assert!(!note.is_carried());
+}
+
+#[test]
+fn only_an_operator_gives_a_reason_of_the_servers_own() {
+    let [shutdown, operator] = [Cause::Shutdown, Cause::Operator].map(|cause| {
+        let note = CallNote::default();
+        note.cancel(cause);
+        note
+    });
+    assert_eq!(shutdown.reason(), None);
+    assert_eq!(operator.reason(), Some("stopped by the operator"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_fires_its_token_and_waits_for_what_runs_but_not_for_ever() {
+    let stop = Stop::default();
+    assert!(!stop.token().is_cancelled());
+    let deaf = stop.running();
+    stop.now();
+    assert!(stop.token().is_cancelled());
+    let since = Instant::now();
+    stop.settled().await;
+    assert!(since.elapsed() >= GRACE + BEYOND, "{:?}", since.elapsed());
+    drop(deaf);
+    let since = Instant::now();
+    stop.settled().await;
+    assert_eq!(since.elapsed(), Duration::ZERO);
 }
 
 #[test]
