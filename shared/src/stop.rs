@@ -67,6 +67,6 @@ impl Stop {
     /// does not hold up the end of the process.
     pub async fn settled(&self) {
         self.requested().await;
-        let _ = timeout(self.grace + BEYOND, self.running.wait()).await;
+        let _ = timeout(self.grace.saturating_add(BEYOND), self.running.wait()).await;
     }
 }

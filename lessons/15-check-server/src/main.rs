@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -77,7 +77,7 @@ struct CheckArgs {
     #[arg(long, value_name = "N", default_value_t = 8)]
     places: usize,
     /// Seconds after which the rest is left unchecked
-    #[arg(long, value_name = "SECONDS", default_value_t = 28)]
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=86_400), default_value_t = 28)]
     limit: u64,
     #[command(flatten)]
     output: Output,

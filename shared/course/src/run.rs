@@ -267,7 +267,7 @@ fn host(
     let stop = setup.stop.clone();
     let client = format!("cargo run -p {} -- client", lesson.name);
     let page = page::routes(lesson.name, &client, setup.calls.clone(), stop.clone());
-    let beside = page.merge(metrics::routes(setup.calls.clone()));
+    let beside = page.merge(page::local_only(metrics::routes(setup.calls.clone())));
     let (server, wrong) = ((lesson.server)(setup), options.wrong);
     async move {
         let server = server?;

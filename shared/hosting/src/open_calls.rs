@@ -16,7 +16,11 @@ const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// The calls that are open on a connection. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct OpenCalls(Arc<Mutex<Table>>);
+pub(crate) struct OpenCalls {
+    table: Arc<Mutex<Table>>,
+    /// Held while a call is on its way to the server. What waits for it comes after that call.
+    pub(crate) handing_over: Arc<tokio::sync::Mutex<()>>,
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -166,6 +170,6 @@ impl OpenCalls {
 
     /// No code of ours panics while it holds the lock.
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
 //! rmcp's sessions for HTTP 2025-11-25, with a say in how a cancelled call ends.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::ready;
 use futures::stream::{once, poll_fn};
@@ -24,7 +24,8 @@ use crate::open_calls::OpenCalls;
 /// rmcp's session worker closes a call's stream, without an answer, when it sees a cancel
 /// for its id pass. So [`Sessions::accept_message`] moves the id from the params, where the
 /// worker looks, to the extensions, and [`CancelAware`] moves it back. The notification
-/// itself takes its usual way, so it cannot overtake the call it cancels.
+/// itself takes its usual way. If the call that it cancels is on that way too, it waits: a call
+/// has farther to go, and its cancel would come first and be ignored.
 ///
 /// It also forgets a call's stream when it has handed it the answer, read or not. A client that
 /// had lost its connection by then would ask for the rest of the stream and get nothing. So
@@ -105,6 +106,10 @@ impl SessionManager for Sessions {
             && let Some(request_id) = cancel.params.request_id.take()
         {
             cancel.extensions.insert(Hidden(request_id));
+            let open = self.open().get(id).cloned();
+            if let Some(open) = open {
+                drop(open.handing_over.lock().await);
+            }
         }
         self.inner.accept_message(id, message).await
     }
@@ -160,6 +165,7 @@ impl SessionManager for Sessions {
             JsonRpcMessage::Request(request) => Some(request.id.clone()),
             _ => None,
         };
+        let turn = Arc::clone(&open.handing_over).lock_owned().await;
         if let Some(id) = &request_id
             && !open.reserve(id)
         {
@@ -174,6 +180,7 @@ impl SessionManager for Sessions {
                 open.set_stream(&id, stream.http_request_id);
             }
             session.push_message(message, stream.http_request_id).await?;
+            drop(turn);
             Ok::<_, SessionError>(stream.inner)
         });
         let mut events =

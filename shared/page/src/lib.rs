@@ -57,6 +57,11 @@ pub fn routes(server: &'static str, client: &str, calls: Calls, stop: Stop) -> R
         .with_state(Page { server, client, calls, stop, viewers })
 }
 
+/// Other routes of the server, for this machine only as the page is.
+pub fn local_only(routes: Router) -> Router {
+    routes.layer(from_fn(local))
+}
+
 #[derive(Clone)]
 struct Page {
     server: &'static str,

@@ -234,6 +234,14 @@ async fn after_a_storm_of_2000_calls_the_numbers_are_what_the_clients_saw() {
     assert!(same(raced.iter().sum(), saw(Seen::Race)), "{seen:?} {numbers:?}");
 }
 
+#[tokio::test]
+async fn a_foreign_page_does_not_get_the_numbers() {
+    let server = Process::http(SERVER, "10ms");
+    let url = server.url.replace("/mcp", "/metrics");
+    let asked = reqwest::Client::new().get(url).header("host", "evil.example");
+    assert_eq!(asked.send().await.unwrap().status(), 403);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs promtool, of Debian's prometheus: see .ci/run"]
 async fn promtool_accepts_the_page() {

@@ -55,7 +55,10 @@ impl Target {
         Ok(Arc::new(Self {
             addr,
             authority: format!("{host}:{port}"),
-            path: parsed.path().to_owned(),
+            path: parsed.query().map_or_else(
+                || parsed.path().to_owned(),
+                |query| format!("{}?{query}", parsed.path()),
+            ),
         }))
     }
 

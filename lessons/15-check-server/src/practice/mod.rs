@@ -283,10 +283,8 @@ impl Practice {
         }
         let step = Duration::from_millis(self.args.step);
         let length = match arguments["steps"].as_u64() {
-            Some(steps) => {
-                Duration::from_millis(arguments["step_ms"].as_u64().unwrap_or(50))
-                    * u32::try_from(steps).unwrap_or(200)
-            }
+            Some(steps) => Duration::from_millis(arguments["step_ms"].as_u64().unwrap_or(50))
+                .saturating_mul(u32::try_from(steps).unwrap_or(200)),
             None => Duration::from_secs(arguments["seconds"].as_u64().unwrap_or(10)),
         };
         let steps = (length.as_millis() / step.as_millis().max(1)).min(100_000) as u64;

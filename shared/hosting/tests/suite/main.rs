@@ -1,4 +1,5 @@
 //! What stands between a server and its client.
 
 mod cancel;
+mod sessions;
 mod stop;
