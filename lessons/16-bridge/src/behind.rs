@@ -60,8 +60,8 @@ impl Front {
                 let (near, far) = tokio::io::duplex(64 << 10);
                 let host = CancelAware::silent(stdio(far));
                 match stage.pipe() {
-                    Some(pipe) => tokio::spawn(relay(host, client_of(pipe))),
-                    None => tokio::spawn(relay(host, child(server_program(stage)?)?)),
+                    Some(pipe) => tokio::spawn(relay(host, client_of(pipe), stop.clone())),
+                    None => tokio::spawn(relay(host, child(server_program(stage)?)?, stop.clone())),
                 };
                 Client::pipe_as(ClientCapabilities::default(), near, version).await?
             }

@@ -11,9 +11,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
-use rmcp::model::{ClientJsonRpcMessage, ClientNotification, ErrorData, JsonRpcMessage, RequestId};
+use rmcp::model::{
+    CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, ClientNotification,
+    ErrorData, JsonRpcMessage, RequestId,
+};
 use rmcp::transport::Transport;
 use rmcp::{RoleClient, RoleServer};
+use shared::stop::Stop;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -32,13 +36,15 @@ pub enum End {
     Host(usize),
     /// The server is gone.
     Server,
+    /// The relay was told to stop.
+    Stopped,
 }
 
-/// Relays between a host and a server, until one of them is gone.
+/// Relays between a host and a server, until one of them is gone or `stop` says so.
 ///
 /// `host` is to be a `hosting::cancel::CancelAware`: it keeps silence about cancelled calls, drops
 /// cancels that name none, and cancels what is open when the host is gone.
-pub async fn relay<H, S>(mut host: H, mut server: S) -> End
+pub async fn relay<H, S>(mut host: H, mut server: S, stop: Stop) -> End
 where
     H: Transport<RoleServer>,
     S: Transport<RoleClient>,
@@ -52,6 +58,7 @@ where
     let (failed, mut failures) = mpsc::unbounded_channel::<(RequestId, ErrorData)>();
     let end = loop {
         tokio::select! {
+            () = stop.requested() => break End::Stopped,
             message = host.receive() => {
                 let Some(message) = message else { break End::Host(open.len()) };
                 let mut call = None;
@@ -63,10 +70,7 @@ where
                     }
                     JsonRpcMessage::Notification(_) => {
                         if let Some(sent) = cancelled(&message).and_then(|id| open.remove(id)) {
-                            cancels.push(async move {
-                                let _ = timeout(OVERTAKE, sent.cancelled()).await;
-                                message
-                            });
+                            cancels.push(once_sent(sent, message));
                             continue;
                         }
                     }
@@ -105,19 +109,37 @@ where
             }
         }
     };
-    // The host is gone: the last cancels go out before the session ends. The server is gone:
-    // everybody who waits is told.
+    // The host is gone, or this stops: the last cancels go out before the session ends. The server
+    // is gone, or this stops: everybody who waits is told.
+    let why = match end {
+        End::Stopped => "the bridge is shutting down",
+        _ => "the server behind the bridge is gone",
+    };
+    if end == End::Stopped {
+        for (id, sent) in &open {
+            let cancel = CancelledNotificationParam::new(Some(id.clone()), Some(why.to_owned()));
+            let cancel = CancelledNotification::new(cancel).into();
+            cancels.push(once_sent(sent.clone(), JsonRpcMessage::notification(cancel)));
+        }
+    }
     while let Some(cancel) = cancels.next().await {
         leaving.spawn(server.send(cancel));
     }
     leaving.close();
     let _ = timeout(LAST, leaving.wait()).await;
     for id in open.into_keys() {
-        let error = ErrorData::internal_error("the server behind the bridge is gone", None);
+        let error = ErrorData::internal_error(why, None);
         let _ = host.send(JsonRpcMessage::error(error, Some(id))).await;
     }
-    let _ = server.close().await;
+    // Not for ever: rmcp does not give up an HTTP handshake that has begun.
+    let _ = timeout(LAST, server.close()).await;
     end
+}
+
+/// The cancel of a call, when the call has been sent.
+async fn once_sent(sent: CancellationToken, cancel: ClientJsonRpcMessage) -> ClientJsonRpcMessage {
+    let _ = timeout(OVERTAKE, sent.cancelled()).await;
+    cancel
 }
 
 /// Starts to send at once, so that messages keep their order. What is left of it goes on in a task

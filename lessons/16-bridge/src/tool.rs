@@ -143,12 +143,9 @@ async fn stdio_to_http(
 async fn relay_to(url: &str, stop: &Stop) -> anyhow::Result<()> {
     let (input, output) = stdio_pipes();
     let host = CancelAware::silent(AsyncRwTransport::new_server(input, output));
-    tokio::select! {
-        end = relay(host, http(url)) => match end {
-            End::Host(_) => Ok(()),
-            End::Server => bail!(no_server(url)),
-        },
-        () = stop.requested() => Ok(()),
+    match relay(host, http(url), stop.clone()).await {
+        End::Host(_) | End::Stopped => Ok(()),
+        End::Server => bail!(no_server(url)),
     }
 }
 

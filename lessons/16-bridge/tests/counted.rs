@@ -13,7 +13,7 @@ use bridge::relay::{End, relay};
 use bridge::translate::Translate;
 use bridge::upstream::{Upstream, http};
 use course::lesson::Protocol;
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use hosting::between::{Between, Tap};
 use hosting::cancel::CancelAware;
 use hosting::layer::Server;
@@ -61,30 +61,41 @@ async fn in_front_of_stdio(protocol: Protocol) -> Hosted {
     Hosted::start(Translate::new(Arc::new(upstream))).await
 }
 
-/// A server over HTTP, and how many cancels have reached it.
-async fn counting() -> (Hosted, Calls, Arc<AtomicUsize>) {
+/// A server over HTTP, and how many cancels and ends of sessions have reached it.
+async fn counting() -> (Hosted, Calls, Arc<Counts>) {
     let own = setup(TICK);
     let (calls, stop) = (own.calls.clone(), own.stop.clone());
-    let cancels = Arc::<AtomicUsize>::default();
-    let counted = Arc::clone(&cancels);
+    let counts = Arc::<Counts>::default();
+    let counted = Arc::clone(&counts);
     let between = Between::default().connections(move || Counter(Arc::clone(&counted)));
-    (Hosted::host(Server::new(FileServer::new(own)), stop, between).await, calls, cancels)
+    (Hosted::host(Server::new(FileServer::new(own)), stop, between).await, calls, counts)
 }
 
-struct Counter(Arc<AtomicUsize>);
+#[derive(Default)]
+struct Counts {
+    cancels: AtomicUsize,
+    ends: AtomicUsize,
+}
+
+struct Counter(Arc<Counts>);
 
 impl Tap for Counter {
     fn received(&mut self, message: ClientJsonRpcMessage) -> ClientJsonRpcMessage {
         if let JsonRpcMessage::Notification(it) = &message
             && let ClientNotification::CancelledNotification(_) = &it.notification
         {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.0.cancels.fetch_add(1, Ordering::Relaxed);
         }
         message
     }
 
     fn before(&mut self, _: &ServerJsonRpcMessage) -> Vec<ServerJsonRpcMessage> {
         Vec::new()
+    }
+
+    fn ended(&mut self) -> BoxFuture<'static, ()> {
+        self.0.ends.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::ready(()))
     }
 }
 
@@ -136,12 +147,12 @@ async fn two_hundred(client: &Client) {
 }
 
 async fn stdio_to_http(options: &[&str], protocol: Protocol) {
-    let (server, _, cancels) = counting().await;
+    let (server, _, counts) = counting().await;
     let client = host(options, protocol, &server.url).await;
     two_hundred(&client).await;
     // One cancel for each call, and no second. (On 2026-07-28 there is no message.)
     let sent = if protocol == Protocol::V2025 { 200 } else { 0 };
-    assert_eq!(cancels.load(Ordering::Relaxed), sent);
+    assert_eq!(counts.cancels.load(Ordering::Relaxed), sent);
     client.close().await.unwrap();
 }
 
@@ -261,7 +272,7 @@ async fn nothing_is_left_of_two_thousand_relayed_calls() {
     let (near, far) = tokio::io::duplex(64 << 10);
     let (input, output) = tokio::io::split(far);
     let host = CancelAware::silent(AsyncRwTransport::new_server(input, output));
-    let relaying = tokio::spawn(relay(host, http(&server.url)));
+    let relaying = tokio::spawn(relay(host, http(&server.url), Stop::default()));
     let host = Client::pipe_as(ClientCapabilities::default(), near, Protocol::V2025.version());
     let host = host.await.unwrap();
     for _ in 0..10 {
@@ -299,6 +310,20 @@ async fn a_killed_server_is_twenty_errors_through_relay() {
     killed(&["--relay"], Protocol::V2026).await;
 }
 
+/// What a host says first.
+fn hello(protocol: Protocol) -> Vec<Value> {
+    match protocol {
+        Protocol::V2025 => {
+            vec![initialize(), notification("notifications/initialized", &json!({}))]
+        }
+        Protocol::V2026 => vec![request(protocol, &json!(0), "server/discover", json!({}))],
+    }
+}
+
+fn call(protocol: Protocol, id: u32) -> Value {
+    tool_call_by_hand(protocol, &json!(id), "process_large_file", &steps(3600))
+}
+
 /// A host that writes the protocol by hand, and its bridge.
 struct RawHost {
     protocol: Protocol,
@@ -314,16 +339,7 @@ impl RawHost {
         let mut bridge = program.spawn().unwrap();
         let input = bridge.stdin.take().unwrap();
         let mut host = Self { protocol, bridge, input };
-        match protocol {
-            Protocol::V2025 => {
-                let ready = notification("notifications/initialized", &json!({}));
-                host.say(&[initialize(), ready]).await;
-            }
-            Protocol::V2026 => {
-                let discover = request(protocol, &json!(0), "server/discover", json!({}));
-                host.say(&[discover]).await;
-            }
-        }
+        host.say(&hello(protocol)).await;
         host
     }
 
@@ -334,7 +350,7 @@ impl RawHost {
     }
 
     fn call(&self, id: u32) -> Value {
-        tool_call_by_hand(self.protocol, &json!(id), "process_large_file", &steps(3600))
+        call(self.protocol, id)
     }
 
     /// Closes the bridge's standard input. It must end well.
@@ -376,7 +392,7 @@ const WAYS: [(&[&str], Protocol); 4] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_hangs_up_takes_its_calls_along() {
     join_all(WAYS.map(async |(options, protocol)| {
-        let (server, calls, cancels) = counting().await;
+        let (server, calls, counts) = counting().await;
         let mut host = RawHost::new(options, protocol, &server.url).await;
         for id in 1..=20 {
             let call = host.call(id);
@@ -386,8 +402,45 @@ async fn a_host_that_hangs_up_takes_its_calls_along() {
         host.hang_up().await;
         until(&calls, "20 cancelled calls", |calls| count(calls, State::Cancelled) == 20).await;
         let sent = if protocol == Protocol::V2025 { 20 } else { 0 };
-        assert_eq!(cancels.load(Ordering::Relaxed), sent, "{options:?} {protocol}");
+        assert_eq!(counts.cancels.load(Ordering::Relaxed), sent, "{options:?} {protocol}");
     }))
+    .await;
+}
+
+/// The bridge is told to stop with 20 calls at work: 20 cancels reach the server, 20 answers the
+/// host, and the session ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bridge_that_is_stopped_takes_its_calls_along() {
+    for (options, protocol) in WAYS {
+        let (server, calls, counts) = counting().await;
+        let mut program = std::process::Command::new(PROGRAM);
+        program.args(options).args(["--protocol", &protocol.to_string(), &server.url]);
+        let mut bridge = Process::start(program);
+        for message in hello(protocol).into_iter().chain((1..=20).map(|id| call(protocol, id))) {
+            bridge.say(&message.to_string());
+        }
+        until(&calls, "20 running calls", |calls| count(calls, State::Running) == 20).await;
+        bridge.signal("TERM");
+        until(&calls, "20 cancelled calls", |calls| count(calls, State::Cancelled) == 20).await;
+        assert_eq!(bridge.ends_within(LONG).code(), Some(0), "{options:?} {protocol}");
+        let said = bridge.rest();
+        let told = said.iter().filter(|line| line.contains("is shutting down")).count();
+        assert_eq!(told, 20, "{options:?} {protocol}: {said:?}");
+        let sent = if protocol == Protocol::V2025 { 20 } else { 0 };
+        assert_eq!(counts.cancels.load(Ordering::Relaxed), sent, "{options:?} {protocol}");
+        if protocol == Protocol::V2025 {
+            ended(&counts).await;
+        }
+    }
+}
+
+/// Waits for the end of a session.
+async fn ended(counts: &Counts) {
+    in_time("the end of the session", async {
+        while counts.ends.load(Ordering::Relaxed) == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
     .await;
 }
 
