@@ -136,8 +136,9 @@ async fn stdio_to_http(
     let server = Server::new(Translate::new(Arc::clone(&upstream)));
     let (input, output) = stdio_pipes();
     let host = CancelAware::silent(AsyncRwTransport::new_server(input, output));
-    hosting::serve_aware(server, host, stop.clone()).await?;
-    upstream.close().await
+    let outcome = hosting::serve_aware(server, host, stop.clone()).await;
+    // Also when the host never spoke: the session at the server is this bridge's own.
+    outcome.and(upstream.close().await)
 }
 
 async fn relay_to(url: &str, stop: &Stop) -> anyhow::Result<()> {
@@ -167,19 +168,17 @@ async fn http_to_stdio(
     let server = Server::new(Translate::new(Arc::clone(&upstream)));
     let site = Site::new(Door::Http(listener), stop.clone());
     let mut hosting = tokio::spawn(hosting::host(server, site));
-    let died = tokio::select! {
-        ended = &mut hosting => {
-            ended??;
-            false
-        }
+    let (outcome, died) = tokio::select! {
+        ended = &mut hosting => (ended, false),
         () = upstream.open().gone() => {
             // Those who wait get their errors, and then this ends: there is nothing to bridge.
             stop.now();
-            hosting.await??;
-            true
+            (hosting.await, true)
         }
     };
-    upstream.close().await?;
+    let closed = upstream.close().await;
+    outcome??;
+    closed?;
     if died {
         bail!("{program} has ended");
     }

@@ -434,6 +434,18 @@ async fn a_bridge_that_is_stopped_takes_its_calls_along() {
     }
 }
 
+/// The host is gone before it spoke: the bridge has failed, and its session ends all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_says_nothing_leaves_no_session() {
+    let (server, _, counts) = counting().await;
+    let mut program = Command::new(PROGRAM);
+    program.args(["--protocol", "2025-11-25", &server.url]).stdin(Stdio::null());
+    program.stderr(Stdio::null()).kill_on_drop(true);
+    let status = within(LONG, "the end of the bridge", program.status()).await.unwrap();
+    assert_eq!(status.code(), Some(1));
+    ended(&counts).await;
+}
+
 /// Waits for the end of a session.
 async fn ended(counts: &Counts) {
     in_time("the end of the session", async {
