@@ -71,7 +71,7 @@ impl Translate {
                     let reason = ctx.extensions.get::<CallNote>().and_then(CallNote::reason);
                     let _ = handle.cancel(reason.map(str::to_owned)).await;
                     // The host is told on its side's terms: silence, -32800 or a closed stream.
-                    // That is `shared/src/cancel.rs`, as for any server.
+                    // That is `shared/hosting/src/cancel.rs`, as for any server.
                     return Err(ErrorData::new(REQUEST_CANCELLED, "Request cancelled", None));
                 }
                 // 3. Progress, under the token that the host gave. It comes before the answer.
