@@ -145,8 +145,10 @@ fn server_program(stage: &Stage) -> anyhow::Result<Command> {
     stage.program(&["serve", "--transport", "stdio"])
 }
 
-/// A server as a child process. It does not hear the terminal's Ctrl-C: the bridge ends it.
+/// A server as a child process. It does not hear the terminal's Ctrl-C: the bridge ends it. At the
+/// latest when it is dropped; rmcp kills it in a task, which a runtime that ends no longer runs.
 pub fn child(mut command: Command) -> anyhow::Result<TokioChildProcess> {
+    command.kill_on_drop(true);
     #[cfg(unix)]
     command.process_group(0);
     let program = command.as_std().get_program().display().to_string();

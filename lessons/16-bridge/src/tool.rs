@@ -23,11 +23,17 @@ use rmcp::transport::stdio_pipes;
 use shared::stop::Stop;
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::time::sleep;
 
 use crate::behind::child;
 use crate::relay::{End, relay};
 use crate::translate::Translate;
 use crate::upstream::{Upstream, http};
+
+/// When a bridge that was told to stop is ended all the same. All its own waits together are
+/// shorter: for the last answers and cancels, and for a child that is deaf to the end of its input
+/// and to SIGTERM (rmcp gives it 3 s for each, and then kills it).
+const OVERDUE: Duration = Duration::from_secs(20);
 
 /// Passes MCP on between a host and a server, cancels included.
 #[derive(Debug, Parser)]
@@ -97,24 +103,42 @@ pub fn main() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(async {
-        let stop = Stop::default();
-        // Open calls are cancelled, and answered. A second signal ends at once.
-        Signals::new()?.stop(stop.clone());
-        match side {
-            Side::Url(url) if cli.relay => relay_to(&url, &stop).await,
-            Side::Url(url) => stdio_to_http(&url, version, &stop).await,
-            Side::Command(command) => http_to_stdio(command, cli.addr, version, &stop).await,
+        let (signals, stop) = (Signals::new()?, Stop::default());
+        let bridging = async {
+            match side {
+                Side::Url(url) if cli.relay => relay_to(&url, &stop).await,
+                Side::Url(url) => stdio_to_http(&url, version, &stop).await,
+                Side::Command(command) => http_to_stdio(command, cli.addr, version, &stop).await,
+            }
+        };
+        tokio::select! {
+            outcome = bridging => outcome.map(|()| ExitCode::SUCCESS),
+            code = told_to_stop(signals, &stop) => Ok(code),
         }
     });
-    // Not a plain drop: that would wait for a read of standard input that may never end.
+    // Not a plain drop: that would wait for a read of standard input that may never end. A child
+    // that is still there is killed here.
     runtime.shutdown_timeout(Duration::from_millis(200));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("mcp-bridge: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// At the first signal open calls are cancelled, and answered. Returns at the second, or when the
+/// end is overdue. Not `Signals::stop`: it exits on the spot, and would leave the child behind.
+async fn told_to_stop(mut signals: Signals, stop: &Stop) -> ExitCode {
+    signals.recv().await;
+    stop.now();
+    let (why, code) = tokio::select! {
+        () = signals.recv() => ("ended at once", 130),
+        () = sleep(OVERDUE) => ("the end was overdue", 1),
+    };
+    eprintln!("mcp-bridge: {why}");
+    ExitCode::from(code)
 }
 
 enum Side {
@@ -131,8 +155,11 @@ async fn stdio_to_http(
     version: Option<ProtocolVersion>,
     stop: &Stop,
 ) -> anyhow::Result<()> {
-    let upstream = Upstream::connect(http(url), version);
-    let upstream = Arc::new(upstream.await.with_context(|| no_server(url))?);
+    let upstream = tokio::select! {
+        upstream = Upstream::connect(http(url), version) => upstream.with_context(|| no_server(url))?,
+        () = stop.requested() => return Ok(()),
+    };
+    let upstream = Arc::new(upstream);
     let server = Server::new(Translate::new(Arc::clone(&upstream)));
     let (input, output) = stdio_pipes();
     let host = CancelAware::silent(AsyncRwTransport::new_server(input, output));
@@ -160,9 +187,11 @@ async fn http_to_stdio(
     let listener = TcpListener::bind(addr).await.with_context(|| {
         format!("cannot listen on {addr}; --addr 127.0.0.1:0 takes a free port")
     })?;
-    let upstream = Upstream::connect(child(command)?, version).await;
-    let upstream =
-        upstream.with_context(|| format!("{program} does not speak MCP on its standard output"))?;
+    let upstream = tokio::select! {
+        upstream = Upstream::connect(child(command)?, version) => upstream
+            .with_context(|| format!("{program} does not speak MCP on its standard output"))?,
+        () = stop.requested() => return Ok(()),
+    };
     let upstream = Arc::new(upstream);
     println!("mcp-bridge serves {program} at http://{}/mcp", listener.local_addr()?);
     let server = Server::new(Translate::new(Arc::clone(&upstream)));

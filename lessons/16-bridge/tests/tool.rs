@@ -1,14 +1,15 @@
 //! The bridge as a tool: what it refuses, and what it says when a side is gone.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use assert_cmd::assert::OutputAssertExt;
 use predicates::str::contains;
 use serde_json::json;
-use testing::process::Process;
+use testing::process::{DEADLINE, Process};
 use testing::raw::{RawClient, within};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp-bridge");
@@ -105,6 +106,75 @@ async fn a_child_that_dies_is_twenty_errors_and_an_exit_code() {
         }
         assert_eq!(bridge.ends_within(Duration::from_secs(30)).code(), Some(1));
     }
+}
+
+/// A server that heeds neither the end of its input nor SIGTERM.
+const DEAF: &str = concat!(
+    "trap '' TERM; ",
+    env!("CARGO_BIN_EXE_mcp-bridge"),
+    " serve --transport stdio; exec sleep 60"
+);
+
+/// A bridge to this script, and what both of them write to standard error. That ends when both
+/// have ended.
+fn bridge_to(script: &str) -> (std::process::Command, Receiver<String>) {
+    let (errors, both) = std::io::pipe().unwrap();
+    let mut program = std::process::Command::new(PROGRAM);
+    program.args(["--addr", "127.0.0.1:0", "--", "sh", "-c", script]).stderr(both);
+    let (lines, said) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut said = BufReader::new(errors).lines().map_while(Result::ok);
+        said.try_for_each(|line| lines.send(line))
+    });
+    (program, said)
+}
+
+fn until_both_have_ended(said: &Receiver<String>) {
+    let ended = loop {
+        if let Err(why) = said.recv_timeout(DEADLINE) {
+            break why;
+        }
+    };
+    assert_eq!(ended, RecvTimeoutError::Disconnected, "the child lives on");
+}
+
+#[test]
+fn a_deaf_child_does_not_outlive_a_bridge_that_is_stopped() {
+    let (program, said) = bridge_to(DEAF);
+    let mut bridge = Process::at_a_url(program);
+    bridge.signal("INT");
+    let code = bridge.ends_within(DEADLINE).code();
+    until_both_have_ended(&said);
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn a_deaf_child_does_not_outlive_a_bridge_that_is_ended_at_once() {
+    let (program, said) = bridge_to(DEAF);
+    let mut bridge = Process::at_a_url(program);
+    let address = bridge.url.split('/').nth(2).unwrap().to_owned();
+    bridge.signal("INT");
+    // The first signal has been heard when nobody listens any more.
+    let asked = Instant::now();
+    while std::net::TcpStream::connect(&address).is_ok() {
+        assert!(asked.elapsed() < DEADLINE, "the bridge did not hear the signal");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    bridge.signal("INT");
+    let code = bridge.ends_within(DEADLINE).code();
+    until_both_have_ended(&said);
+    assert_eq!(code, Some(130));
+}
+
+#[test]
+fn a_child_that_says_nothing_does_not_outlive_its_bridge() {
+    let (program, said) = bridge_to("echo here >&2; exec sleep 60");
+    let mut bridge = Process::start(program);
+    assert_eq!(said.recv_timeout(DEADLINE).as_deref(), Ok("here"));
+    bridge.signal("INT");
+    let code = bridge.ends_within(DEADLINE).code();
+    until_both_have_ended(&said);
+    assert_eq!(code, Some(0));
 }
 
 #[tokio::test]
