@@ -52,7 +52,7 @@ where
     // The calls that wait for an answer, and whether each has been sent.
     let mut open = HashMap::<RequestId, CancellationToken>::new();
     // Cancels that wait until their calls have been sent, so that none overtakes its call; and
-    // those that are on their way.
+    // what is on its way, to the server or to the host.
     let mut cancels = FuturesUnordered::new();
     let leaving = TaskTracker::new();
     let (failed, mut failures) = mpsc::unbounded_channel::<(RequestId, ErrorData)>();
@@ -104,7 +104,8 @@ where
             }
             Some((id, error)) = failures.recv() => {
                 if open.remove(&id).is_some() {
-                    let _ = host.send(JsonRpcMessage::error(error, Some(id))).await;
+                    let error = JsonRpcMessage::error(error, Some(id));
+                    begin(host.send(error)).map(|sending| leaving.spawn(sending));
                 }
             }
         }
@@ -115,22 +116,20 @@ where
         End::Stopped => "the bridge is shutting down",
         _ => "the server behind the bridge is gone",
     };
-    if end == End::Stopped {
-        for (id, sent) in &open {
+    for (id, sent) in open {
+        if end == End::Stopped {
             let cancel = CancelledNotificationParam::new(Some(id.clone()), Some(why.to_owned()));
             let cancel = CancelledNotification::new(cancel).into();
-            cancels.push(once_sent(sent.clone(), JsonRpcMessage::notification(cancel)));
+            cancels.push(once_sent(sent, JsonRpcMessage::notification(cancel)));
         }
+        let error = ErrorData::internal_error(why, None);
+        leaving.spawn(host.send(JsonRpcMessage::error(error, Some(id))));
     }
     while let Some(cancel) = cancels.next().await {
         leaving.spawn(server.send(cancel));
     }
     leaving.close();
     let _ = timeout(LAST, leaving.wait()).await;
-    for id in open.into_keys() {
-        let error = ErrorData::internal_error(why, None);
-        let _ = host.send(JsonRpcMessage::error(error, Some(id))).await;
-    }
     // Not for ever: rmcp does not give up an HTTP handshake that has begun.
     let _ = timeout(LAST, server.close()).await;
     end
