@@ -185,7 +185,8 @@ pub(crate) struct ExerciseArgs {
     /// Show a solution instead
     #[arg(long)]
     pub(crate) solution: bool,
-    /// Begin again: put the stub back, and keep what you have written beside it
+    /// Begin again: put the stub back. What you have written is kept until `cargo clean`, in
+    /// target/PROFILE/exercises
     #[arg(long, conflicts_with = "solution")]
     pub(crate) reset: bool,
 }

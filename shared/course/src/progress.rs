@@ -22,9 +22,15 @@ pub(crate) fn exercise(lesson: &Lesson, exercise: &Exercise, what: &ExerciseArgs
         return ExitCode::SUCCESS;
     }
     if what.reset {
-        return match reset(lesson, exercise) {
-            Ok(kept) => {
-                println!("{} is the stub again; what it was is in {kept}", short(exercise.file));
+        let file = Path::new(exercise.file);
+        let kept = beside(&format!("{}-was.rs", lesson.name)).map_err(anyhow::Error::from);
+        return match kept.and_then(|kept| Ok((reset(file, exercise.stub, &kept)?, kept))) {
+            Ok((changed, kept)) => {
+                let again = if changed { "again" } else { "already" };
+                println!("{} is the stub {again}", short(exercise.file));
+                if kept.exists() {
+                    println!("What you wrote is in {}", kept.display());
+                }
                 ExitCode::SUCCESS
             }
             Err(error) => {
@@ -112,11 +118,16 @@ fn keep(lesson: &Lesson, verdict: &Verdict) -> io::Result<()> {
     fs::write(beside(lesson.name)?, verdict.to_string())
 }
 
-fn reset(lesson: &Lesson, exercise: &Exercise) -> anyhow::Result<String> {
-    let kept = beside(&format!("{}-was.rs", lesson.name))?;
-    fs::copy(exercise.file, &kept).with_context(|| format!("cannot copy {}", exercise.file))?;
-    fs::write(exercise.file, exercise.stub)?;
-    Ok(kept.display().to_string())
+/// Puts the stub back. Returns whether it had been written in.
+fn reset(file: &Path, stub: &str, kept: &Path) -> anyhow::Result<bool> {
+    let written = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    // A second reset must not put the stub in the place of what the first one has kept.
+    if written == stub.as_bytes() {
+        return Ok(false);
+    }
+    fs::write(kept, written).with_context(|| format!("cannot write {}", kept.display()))?;
+    fs::write(file, stub)?;
+    Ok(true)
 }
 
 /// A file of the exercises, in the folder of the programs: `cargo clean` removes it.
@@ -129,4 +140,20 @@ fn beside(name: &str) -> io::Result<PathBuf> {
 /// A lesson's file as a reader of the workspace writes it.
 fn short(file: &str) -> &str {
     file.find("lessons/").map_or(file, |at| &file[at..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_reset_keeps_what_the_first_has_kept() {
+        let [file, kept] = ["reset-twice.rs", "reset-twice-was.rs"].map(|it| beside(it).unwrap());
+        fs::write(&file, "an answer").unwrap();
+        for changed in [true, false] {
+            assert_eq!(reset(&file, "the stub", &kept).unwrap(), changed);
+            assert_eq!(fs::read_to_string(&file).unwrap(), "the stub");
+            assert_eq!(fs::read_to_string(&kept).unwrap(), "an answer");
+        }
+    }
 }
