@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use caller::Caller;
 use chain::{Chain, picture};
+use database::Status;
 
 /// Lesson 11.
 pub const LESSON: Lesson = Lesson {
@@ -64,10 +65,12 @@ pub async fn one_cancel(chain: &Chain) -> anyhow::Result<()> {
         ("publish the report", "publish", json!({ "rows": 5 })),
     ];
     let user = Caller::first(CancellationToken::new());
+    let before = chain.look("").await?;
     let stop = async {
         // Not before the second step is at work at the very bottom: it has no other stream with
         // a query beside it for so long.
-        chain.until("the query is at work", |at| at.rows_read > 3 && at.is_busy()).await?;
+        let second = |at: &Status| at.rows_read > before.rows_read + 3 && at.is_busy();
+        chain.until("the query is at work", second).await?;
         user.stop.cancel();
         anyhow::Ok(Utc::now())
     };
@@ -82,7 +85,8 @@ pub async fn one_cancel(chain: &Chain) -> anyhow::Result<()> {
     println!("🛑 the user stops it. What the hops noted under one trace id: {}", user.trace);
     print!("{}", picture(&notes, stopped_at)?);
     let status = chain.look("").await?;
-    ensure!(status.published == 0, "the agent went on: {} rows are published", status.published);
+    let published = status.published - before.published;
+    ensure!(published == 0, "the agent went on: {published} rows are published");
     Ok(())
 }
 
@@ -141,6 +145,7 @@ pub async fn forgotten(chain: &Chain) -> anyhow::Result<()> {
 pub async fn shielded(chain: &Chain) -> anyhow::Result<()> {
     const ROWS: u32 = 10;
     let user = Caller::first(CancellationToken::new());
+    let before = chain.look("").await?.published;
     let publish = user.call(&chain.client, "publish", json!({ "rows": ROWS }));
     let stop = async {
         let seen = chain.until("the commit is at work", |at| at.commits > 0).await;
@@ -152,18 +157,17 @@ pub async fn shielded(chain: &Chain) -> anyhow::Result<()> {
     ensure!(answer?.is_none(), "the commit was faster than its cancel");
     let number = chain.client.newest("publish").await?;
     let record = chain.client.ask_until_ended(number).await?;
-    let status = chain.look("").await?;
+    let published = chain.look("").await?.published - before;
     ensure!(
-        status.published == u64::from(ROWS),
-        "the commit was cut in the middle: {} of {ROWS} rows are published",
-        status.published
+        published == u64::from(ROWS),
+        "the commit was cut in the middle: {published} of {ROWS} rows are published"
     );
     ensure!(
         record.state == State::Finished,
         "the rows are published, but the list of calls says: {}",
         outcome(&record)
     );
-    println!("🔒 a commit, cancelled in its middle: {} of {ROWS} rows", status.published);
+    println!("🔒 a commit, cancelled in its middle: {published} of {ROWS} rows");
     println!("   the caller: cancelled; the server: {}", outcome(&record));
     Ok(())
 }

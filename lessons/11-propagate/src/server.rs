@@ -1,7 +1,8 @@
 //! The hop in the middle: a server to the agent, and a client of the database process.
 
+use std::mem;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use rmcp::handler::server::wrapper::{Json, Parameters};
@@ -29,7 +30,7 @@ pub struct ReportServer {
     setup: Setup,
     notes: Notes,
     /// Stops the work that `research_carelessly` has forgotten.
-    forgotten: CancellationToken,
+    forgotten: Arc<Mutex<CancellationToken>>,
     /// This program: the database process is a second one.
     program: PathBuf,
     folder: Arc<TempDir>,
@@ -130,7 +131,8 @@ impl ReportServer {
     ) -> Result<String, String> {
         let call = self.setup.calls.start("research_carelessly", 2, &ctx);
         // The mistake: a task of its own, whose token has nothing to do with `ctx.ct`.
-        let (server, work) = (self.clone(), Caller::of(&ctx).with(self.forgotten.clone()));
+        let forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (server, work) = (self.clone(), Caller::of(&ctx).with(forgotten));
         let task = tokio::spawn(async move { server.branches(args, &work, || {}).await });
         let answer = tokio::select! {
             biased;
@@ -151,7 +153,8 @@ impl ReportServer {
         )
     )]
     async fn sweep(&self) -> String {
-        self.forgotten.cancel();
+        // A token fires once: the calls that come after this get a new one.
+        mem::take(&mut *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
         "swept".to_owned()
     }
 

@@ -81,6 +81,15 @@ async fn fifty_cancels_leave_one_database_process_and_the_end_leaves_none() {
     }
 }
 
+/// `serve`, and `client` twice: the second story finds what the first has left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_runs_on_is_played_against_again() {
+    let server = hosted(server()).await;
+    for protocol in BOTH {
+        propagate::story(&stage(&server, protocol)).await.unwrap();
+    }
+}
+
 /// This part of the story ends with that sentence against this server. Both revisions are played
 /// at once: some of the endings are that nothing comes for ten seconds.
 macro_rules! notices {
