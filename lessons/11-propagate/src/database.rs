@@ -19,8 +19,9 @@ use rmcp::model::CallToolResult;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars, tool, tool_router};
 use rusqlite::{Connection, ErrorCode};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
 use shared::stop::Stop;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -30,6 +31,8 @@ use crate::caller::{Caller, Note, Notes};
 
 /// The hidden argument that makes this program the database process.
 pub const ARGUMENT: &str = "database-process";
+/// More rows than this nobody may ask for: a commit cannot be stopped.
+pub(crate) const MAX_ROWS: u32 = 10_000;
 /// How long the commit takes for a row, so that a cancel can come in its middle.
 const WRITING: Duration = Duration::from_millis(50);
 
@@ -81,8 +84,19 @@ struct Database {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 pub(crate) struct Rows {
     /// How many rows.
-    #[schemars(range(min = 1), extend("default" = 100))]
+    #[serde(deserialize_with = "rows")]
+    #[schemars(range(min = 1, max = MAX_ROWS), extend("default" = 100))]
     pub(crate) rows: u32,
+}
+
+/// A number of rows, checked as it is read.
+pub(crate) fn rows<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let value = Value::deserialize(from)?;
+    let rows = value.as_u64().and_then(|n| u32::try_from(n).ok());
+    rows.filter(|rows| (1..=MAX_ROWS).contains(rows)).ok_or_else(|| {
+        let allowed = format!("a whole number from 1 to {MAX_ROWS}");
+        D::Error::custom(format!("rows must be {allowed}, not {value}"))
+    })
 }
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]

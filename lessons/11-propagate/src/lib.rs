@@ -41,7 +41,7 @@ pub const LESSON: Lesson = Lesson {
 };
 
 /// More than any call here gets done.
-const FOREVER: u32 = 10_000;
+const FOREVER: u32 = database::MAX_ROWS;
 const ROUNDS: usize = 50;
 
 /// The lesson. Read it from top to bottom.

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::{Caller, Notes};
-use crate::database::{ARGUMENT, Look, Rows, Status};
+use crate::database::{ARGUMENT, Look, MAX_ROWS, Rows, Status, rows};
 
 /// The server. Clones share its database process.
 #[derive(Debug, Clone)]
@@ -40,7 +40,8 @@ pub struct ReportServer {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct Research {
     /// How many rows to read in the database.
-    #[schemars(range(min = 1), extend("default" = 100))]
+    #[serde(deserialize_with = "rows")]
+    #[schemars(range(min = 1, max = MAX_ROWS), extend("default" = 100))]
     rows: u32,
     /// What to fetch meanwhile: a URL on this machine.
     #[schemars(example = "http://127.0.0.1:9000/")]

@@ -90,6 +90,22 @@ async fn a_server_that_runs_on_is_played_against_again() {
     }
 }
 
+/// Nobody could stop a commit of years.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_of_rows_has_an_end() {
+    let server = hosted(server()).await;
+    let client = stage(&server, Protocol::V2025).connect().await.unwrap();
+    for tool in ["publish", "research", "research_carelessly"] {
+        for rows in [json!(0), json!(10_001), json!(u32::MAX), json!(1.5)] {
+            let arguments = json!({ "rows": rows, "url": "http://127.0.0.1:1/" });
+            let refused = client.call(tool, arguments).await.unwrap_err();
+            let (refused, allowed) = (format!("{refused:#}"), "a whole number from 1 to 10000");
+            let wanted = format!("rows must be {allowed}, not {rows}");
+            assert!(refused.contains(&wanted), "{tool}: {refused}");
+        }
+    }
+}
+
 /// This part of the story ends with that sentence against this server. Both revisions are played
 /// at once: some of the endings are that nothing comes for ten seconds.
 macro_rules! notices {
