@@ -181,8 +181,8 @@ impl ReportServer {
         }
         // The shield: from here on the caller's cancel goes no further. rmcp never aborts a
         // handler, so it can wait here. Where handlers are dropped (axum drops them with the
-        // connection) the commit needs a task of its own. And the process that stops must wait.
-        let _stop_waits = self.setup.stop.running();
+        // connection) the commit needs a task of its own. A server that stops waits for its grace
+        // and no longer. What the database has not committed when it ends, it rolls back.
         let shielded = Caller::of(&ctx).with(CancellationToken::new());
         let answer = shielded.call(database, "commit", json!({ "rows": rows })).await;
         if answer.is_ok() {
