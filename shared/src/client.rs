@@ -4,7 +4,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use rmcp::RoleClient;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
@@ -182,21 +182,27 @@ impl Client {
     }
 
     /// Starts a call that reports its steps, and returns when the server says that it has done one.
+    /// An error if it ends before that, or has done none within [`PATIENCE`].
     pub async fn at_work(
         &self,
         name: &'static str,
         arguments: Value,
     ) -> anyhow::Result<RequestHandle<RoleClient>> {
+        let before = self.newest(name).await?;
         let call = tool_call(name, arguments);
         let mut handle = self.send_cancellable_request(call, patient()).await?;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             if let Ok(answer) = handle.rx.try_recv() {
                 bail!("{name} ended before it could be cancelled: {answer:?}");
             }
-            let calls = self.list_calls().await?;
-            if calls.iter().any(|call| call.request_id == handle.id && call.steps_done > 0) {
+            // An earlier call, of another connection, may have had the same id.
+            let ours = |call: &CallRecord| call.call > before && call.request_id == handle.id;
+            let at_work = |call: &CallRecord| call.state == State::Running && call.steps_done > 0;
+            if self.list_calls().await?.iter().any(|call| ours(call) && at_work(call)) {
                 return Ok(handle);
             }
+            ensure!(Instant::now() < deadline, "{name} has done no step within {PATIENCE:?}");
             sleep(ASK_AGAIN[0]).await;
         }
     }
@@ -220,13 +226,7 @@ impl Client {
 
     /// What the server says of the call with this number of its own.
     pub async fn ask(&self, call: u64) -> anyhow::Result<CallRecord> {
-        let found = self.list_calls().await?.into_iter().find(|record| record.call == call);
-        found.with_context(|| {
-            format!(
-                "the server does not list call {call}: was another process asked than the one \
-                 that ran it?"
-            )
-        })
+        found(self.list_calls().await?, call)
     }
 
     /// The same by request id: the newest call with this id.
@@ -240,27 +240,25 @@ impl Client {
     /// Asks the server until it says that the call no longer runs, for at most [`PATIENCE`].
     /// Returns its last word on the call.
     pub async fn ask_until_ended(&self, call: u64) -> anyhow::Result<CallRecord> {
-        let deadline = Instant::now() + PATIENCE;
-        let [mut pause, longest] = ASK_AGAIN;
-        loop {
-            let record = self.ask(call).await?;
-            if record.state != State::Running || Instant::now() >= deadline {
-                return Ok(record);
-            }
-            sleep(pause).await;
-            pause = longest.min(pause * 2);
-        }
+        found(self.ask_while_running(|record| record.call == call).await?, call)
     }
 
     /// Asks the server, for at most [`PATIENCE`], until it says that nothing runs any more.
     /// Returns its last list.
     pub async fn ask_until_all_ended(&self) -> anyhow::Result<Vec<CallRecord>> {
+        self.ask_while_running(|_| true).await
+    }
+
+    async fn ask_while_running(
+        &self,
+        wanted: impl Fn(&CallRecord) -> bool,
+    ) -> anyhow::Result<Vec<CallRecord>> {
         let deadline = Instant::now() + PATIENCE;
         let [mut pause, longest] = ASK_AGAIN;
         loop {
             let calls = self.list_calls().await?;
-            let running = calls.iter().any(|call| call.state == State::Running);
-            if !running || Instant::now() >= deadline {
+            let running = |call: &CallRecord| call.state == State::Running && wanted(call);
+            if !calls.iter().any(running) || Instant::now() >= deadline {
                 return Ok(calls);
             }
             sleep(pause).await;
@@ -273,6 +271,16 @@ impl Client {
         self.service.cancel().await?;
         Ok(())
     }
+}
+
+/// The call with this number.
+fn found(calls: Vec<CallRecord>, call: u64) -> anyhow::Result<CallRecord> {
+    calls.into_iter().find(|record| record.call == call).with_context(|| {
+        format!(
+            "the server does not list call {call}: was another process asked than the one that \
+             ran it?"
+        )
+    })
 }
 
 /// The text of a tool's result.

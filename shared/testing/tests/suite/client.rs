@@ -79,6 +79,35 @@ async fn a_call_at_work_is_that_call_and_not_another() {
     assert!(why.starts_with("process_large_file ended before it could be cancelled"), "{why}");
 }
 
+/// Two clients of one server number their requests alike. The clock is paused: the second call does
+/// its first step no earlier than both of its clients wait.
+#[tokio::test(start_paused = true)]
+async fn a_call_at_work_is_not_one_of_an_earlier_client() {
+    let server = Server::new(FileServer::new(setup(100)));
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let client = client_of(server.clone()).await;
+        let call = client.at_work("process_large_file", work(3000)).await.unwrap();
+        let record = client.newest("process_large_file").await.unwrap();
+        let record = client.ask(record).await.unwrap();
+        assert!(record.request_id == call.id && record.steps_done > 0, "{record:?}");
+        ids.push(call.id.clone());
+        call.cancel(None).await.unwrap();
+        client.ask_until_all_ended().await.unwrap();
+        client.close().await.unwrap();
+    }
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_does_nothing_is_not_waited_for_for_ever() {
+    let client = client(3_600_000).await;
+    let call = client.at_work("process_large_file", work(1));
+    let ended = tokio::time::timeout(2 * PATIENCE, call).await.expect("an end of patience");
+    let why = ended.map(|_| ()).unwrap_err().to_string();
+    assert_eq!(why, "process_large_file has done no step within 10s");
+}
+
 #[tokio::test]
 async fn a_call_is_found_by_its_number_and_by_its_id() {
     let client = client(20).await;
