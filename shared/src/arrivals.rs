@@ -16,7 +16,7 @@ use rmcp::model::{
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use tokio::sync::broadcast;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// How long a lesson waits for something that should come at once, before it gives up.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,28 +44,31 @@ impl fmt::Display for Traffic {
 pub struct Progress(broadcast::Receiver<ProgressNotificationParam>);
 
 impl Progress {
-    /// The next notification, of any call.
+    /// The next notification, of any call. An error if none comes within [`PATIENCE`].
     pub async fn next(&mut self) -> anyhow::Result<ProgressNotificationParam> {
-        loop {
-            match timeout(PATIENCE, self.0.recv()).await {
-                Ok(Ok(progress)) => return Ok(progress),
-                // Too slow to see every one: the next one says all.
-                Ok(Err(broadcast::error::RecvError::Lagged(_))) => {}
-                Ok(Err(broadcast::error::RecvError::Closed)) => bail!("the connection is closed"),
-                Err(_) => bail!("the server has sent no progress for {PATIENCE:?}"),
-            }
-        }
+        self.next_that(|_| true).await
     }
 
-    /// The next notification of one call.
+    /// The same of one call: what others report in the meantime does not prolong the wait.
     pub async fn next_of(
         &mut self,
         token: &ProgressToken,
     ) -> anyhow::Result<ProgressNotificationParam> {
+        self.next_that(|progress| progress.progress_token == *token).await
+    }
+
+    async fn next_that(
+        &mut self,
+        wanted: impl Fn(&ProgressNotificationParam) -> bool,
+    ) -> anyhow::Result<ProgressNotificationParam> {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let progress = self.next().await?;
-            if progress.progress_token == *token {
-                return Ok(progress);
+            match timeout_at(deadline, self.0.recv()).await {
+                Ok(Ok(progress)) if wanted(&progress) => return Ok(progress),
+                // Another's, or too slow to see every one: the next one says all.
+                Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) => {}
+                Ok(Err(broadcast::error::RecvError::Closed)) => bail!("the connection is closed"),
+                Err(_) => bail!("the server has sent no progress for {PATIENCE:?}"),
             }
         }
     }

@@ -108,6 +108,18 @@ async fn a_call_that_does_nothing_is_not_waited_for_for_ever() {
     assert_eq!(why, "process_large_file has done no step within 10s");
 }
 
+/// The progress of another call is no news of this one.
+#[tokio::test(start_paused = true)]
+async fn a_silent_call_is_given_up_though_another_reports() {
+    let client = client(100).await;
+    let mut progress = client.progress();
+    let _another = client.at_work("process_large_file", work(3000)).await.unwrap();
+    let unknown = ProgressToken(RequestId::Number(99));
+    let ended = tokio::time::timeout(2 * PATIENCE, progress.next_of(&unknown)).await;
+    let why = ended.expect("an end of patience").unwrap_err().to_string();
+    assert_eq!(why, "the server has sent no progress for 10s");
+}
+
 #[tokio::test]
 async fn a_call_is_found_by_its_number_and_by_its_id() {
     let client = client(20).await;
