@@ -224,12 +224,12 @@ impl Client {
         Ok(calls.iter().rfind(|call| call.tool == tool).map_or(0, |call| call.call))
     }
 
-    /// What the server says of the call with this number of its own.
+    /// What the server says of the call with this number of its own. An error if it lists none.
     pub async fn ask(&self, call: u64) -> anyhow::Result<CallRecord> {
         found(self.list_calls().await?, call)
     }
 
-    /// The same by request id: the newest call with this id.
+    /// Waits for the end, as [`Self::ask_until_ended`], of the newest call with this request id.
     pub async fn ask_by_id(&self, id: &RequestId) -> anyhow::Result<CallRecord> {
         let calls = self.list_calls().await?;
         let found = calls.iter().rfind(|call| call.request_id == *id);
@@ -275,11 +275,9 @@ impl Client {
 
 /// The call with this number.
 fn found(calls: Vec<CallRecord>, call: u64) -> anyhow::Result<CallRecord> {
-    calls.into_iter().find(|record| record.call == call).with_context(|| {
-        format!(
-            "the server does not list call {call}: was another process asked than the one that \
-             ran it?"
-        )
+    let found = calls.into_iter().find(|record| record.call == call);
+    found.with_context(|| {
+        format!("the server does not list call {call}: did another process run it?")
     })
 }
 

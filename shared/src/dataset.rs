@@ -144,7 +144,7 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Opens the file and reads its header.
+    /// Opens the file and reads its header. An error if it cannot be read as CSV.
     pub fn open(path: &Path) -> Result<Self, csv::Error> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
@@ -161,7 +161,7 @@ impl Scan {
         Ok(Self { reader, record: csv::StringRecord::new(), summary, length })
     }
 
-    /// Counts the data rows, from the start to the end.
+    /// Counts the data rows, from the start to the end: those so far (no error) if told to stop.
     pub fn count_rows(path: &Path, stop: &CancellationToken) -> Result<u64, csv::Error> {
         let mut reader = csv::Reader::from_path(path)?;
         let mut record = csv::ByteRecord::new();
@@ -178,7 +178,7 @@ impl Scan {
     }
 
     /// Reads on until so many bytes of the file are read, to the end of a row, or until told to
-    /// stop.
+    /// stop, which is no error: [`Self::summary`] then tells of the rows so far.
     ///
     /// A blocking thread cannot be aborted, so it checks the token after each row. The check is
     /// an uncontended lock, cheap beside parsing a row.

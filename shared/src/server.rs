@@ -150,7 +150,7 @@ pub trait Caller: Sync {
     /// Fires when the work is no longer wanted.
     fn stop(&self) -> &CancellationToken;
 
-    /// Tells that so much of the whole is done.
+    /// Tells that so much of the whole is done, both in bytes. One who cannot be told is no error.
     fn report(&self, done: u64, whole: u64, message: String) -> impl Future<Output = ()> + Send;
 }
 
