@@ -1,13 +1,15 @@
 //! What the command line sets going: a story, a server, or several stories in a row.
 
+use std::error::Error;
 use std::ffi::OsString;
+use std::fmt;
 use std::net::SocketAddr;
 use std::panic;
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, ensure};
 use hosting::{Door, Site};
 use shared::calls::Calls;
 use shared::dataset::DataFolder;
@@ -86,6 +88,18 @@ fn end_with_the_reader() {
     }));
 }
 
+/// This lesson was, by Ctrl-C.
+#[derive(Debug)]
+struct Interrupted(&'static str);
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} was interrupted", self.0)
+    }
+}
+
+impl Error for Interrupted {}
+
 async fn tour(lessons: &[Lesson], options: &Options, pressed: &mut Signals) -> anyhow::Result<()> {
     let tick = options.tick.or(Some(Duration::from_millis(100)));
     let options = Options { tick, ..options.clone() };
@@ -98,6 +112,8 @@ async fn tour(lessons: &[Lesson], options: &Options, pressed: &mut Signals) -> a
         println!();
         summary.push(match outcome {
             Ok(()) => format!("✅ {:18} {took:5.1} s  {}", lesson.name, lesson.title),
+            // Whoever presses Ctrl-C means the tour.
+            Err(error) if error.is::<Interrupted>() => return Err(error),
             Err(error) => {
                 failed += 1;
                 format!("❌ {:18} {took:5.1} s  {error:#}", lesson.name)
@@ -160,10 +176,10 @@ async fn play(
                 // what each revision makes of that. A goodbye would delete the session, and that
                 // stops its calls. So the story is not dropped before the exit: its client would
                 // say goodbye.
-                eprintln!("❌ {} was interrupted", lesson.name);
+                eprintln!("❌ {}", Interrupted(lesson.name));
                 std::process::exit(130);
             }
-            Err(anyhow!("{} was interrupted", lesson.name))
+            Err(Interrupted(lesson.name).into())
         }
     };
     drop(story);
