@@ -76,7 +76,8 @@ fn task<'a>(
     if let Some((chapter, own)) = called {
         let ChapterArgs { url } = ChapterArgs::from_arg_matches(own)?;
         if url.is_some() {
-            options.check_url()?;
+            // One without a title is started by another, with the options of that one.
+            if chapter.title.is_empty() { options.check_url() } else { options.check_client() }?;
         }
         return Ok((options, Task::Play { lesson, chapter: Some(chapter), url }));
     }

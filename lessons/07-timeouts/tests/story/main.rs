@@ -41,6 +41,16 @@ fn a_server_with_another_step_is_not_accused() {
     });
 }
 
+/// Before it plays: the server that runs cannot be told, and the chapter would seem to miss the flaw.
+#[test]
+fn a_chapter_tells_a_server_that_runs_already_nothing() {
+    for option in ["--wrong deaf", "--tick 50ms"] {
+        let wanted = format!("{option} drop --url http://localhost:1/mcp");
+        let refused = Program(PROGRAM).play(&wanted).code(2);
+        refused.stderr(contains("--tick and --wrong are for the server"));
+    }
+}
+
 #[test]
 fn a_chapter_takes_no_url_on_stdio() {
     let wanted = "drop --transport stdio --url http://localhost:8000/mcp";
