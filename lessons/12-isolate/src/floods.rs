@@ -71,7 +71,11 @@ pub(crate) async fn sessions(scene: &Scene<'_>) -> anyhow::Result<String> {
             break None;
         }
     };
-    let served = opened[0].is_served(1).await;
+    let Some(oldest) = opened.first() else {
+        let status = refused.map(|reply| reply.status);
+        bail!("not one further session was opened: {}", status.unwrap_or_default())
+    };
+    let served = oldest.is_served(1).await;
     for attacker in &opened {
         attacker.end().await?;
     }

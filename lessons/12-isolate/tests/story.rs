@@ -16,7 +16,7 @@ use testing::story::paused;
 use wrong::Wrong;
 
 use servers::pipe::{self, Flaw};
-use servers::{Running, bare, clumsy, hoarder, naive, stuck, without_limits};
+use servers::{Running, bare, clumsy, full, hoarder, naive, stuck, without_limits};
 
 testing::passes_on!("isolate", "", http_2026 stdio_2025 stdio_2026);
 testing::readme_shows_real_output!("isolate", Some("100ms"));
@@ -59,6 +59,7 @@ succeeds! {
     duplicate_ids: "duplicate ids", V2025, bare(), "the id of an open one was accepted";
     many_calls: "many calls", V2025, without_limits(), "no end of calls";
     many_sessions: "many sessions", V2025, without_limits(), "no end of sessions";
+    no_sessions: "many sessions", V2025, full(), "not one further session was opened: 503";
     many_tasks: "many tasks", V2026, without_limits(), "no end of tasks";
     big_body_2025: "big body", V2025, bare(), "is answered 200";
     big_body_2026: "big body", V2026, bare(), "is answered 200";

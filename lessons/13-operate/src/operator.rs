@@ -27,6 +27,11 @@ type Numbers = BTreeMap<String, f64>;
 pub(crate) async fn metrics(stage: &Stage) -> anyhow::Result<()> {
     let client = stage.connect().await?;
     let before = numbers(stage).await?;
+    let running = |numbers: &Numbers| {
+        let running = numbers.get("mcp_calls_running").copied();
+        running.context("/metrics does not tell of mcp_calls_running")
+    };
+    let ran = running(&before)?;
     let mut finishing = Vec::new();
     for _ in 0..EACH {
         let call = json!({ "filename": "part_0.csv", "processing_time": 1 });
@@ -41,12 +46,12 @@ pub(crate) async fn metrics(stage: &Stage) -> anyhow::Result<()> {
     // A cancel is not answered here. So wait until the server says that nothing runs any more.
     let deadline = Instant::now() + PATIENCE;
     let mut after = numbers(stage).await?;
-    while after["mcp_calls_running"] > before["mcp_calls_running"] && Instant::now() < deadline {
+    while running(&after)? > ran && Instant::now() < deadline {
         sleep(Duration::from_millis(20)).await;
         after = numbers(stage).await?;
     }
     let grown = |name: &str| after.get(name).unwrap_or(&0.0) - before.get(name).unwrap_or(&0.0);
-    let running = grown("mcp_calls_running");
+    let running = running(&after)? - ran;
     ensure!(running <= 0.0, "{running} calls still run, though their callers have cancelled them");
 
     // One number for each cause: on 2026-07-28 a client over HTTP cancels by closing its stream.

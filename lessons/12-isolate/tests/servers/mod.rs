@@ -79,6 +79,12 @@ pub async fn without_limits() -> Running {
     hosted(server, Between::default(), limits).await
 }
 
+/// Has a session for the victim, and none for anybody else.
+pub async fn full() -> Running {
+    let limits = Limits { sessions: 1, ..Limits::default() };
+    hosted(tasks(), Between::default(), limits).await
+}
+
 /// rmcp's service alone, opened wide: what a server is without our hosting.
 pub async fn bare() -> Running {
     let ((listener, url), server, end) = (listen().await, tasks(), CancellationToken::new());

@@ -3,6 +3,12 @@
 
 mod load;
 
+use axum::routing::get;
+use hosting::layer::Server;
+use hosting::{Door, Site, host};
+use shared::server::FileServer;
+use shared::stop::Stop;
+use testing::hosted::setup;
 use testing::story::{HTTP_2025, HTTP_2026, Program, STDIO_2025, STDIO_2026};
 
 testing::passes_on!("operate", "--tick 50ms", http_2026 stdio_2025 stdio_2026);
@@ -49,4 +55,19 @@ notices! {
         "the operator's stop hit another call too";
     an_operators_stop_without_its_cause: HTTP_2026, "stop --wrong forgetful",
         "did not stop for the operator";
+}
+
+/// Somebody else's server, whose numbers have other names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_other_numbers() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let mut site = Site::new(Door::Http(listener), Stop::default());
+    site.beside = site.beside.route("/metrics", get(async || "up 1\n"));
+    tokio::spawn(host(Server::new(FileServer::new(setup(50))), site));
+    let played = tokio::task::spawn_blocking(move || {
+        let way = format!("{HTTP_2025} metrics --url {url}");
+        OPERATE.fails(&way, "", "/metrics does not tell of mcp_calls_running");
+    });
+    played.await.unwrap();
 }
