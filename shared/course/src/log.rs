@@ -10,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Lines for people; none without -v.
+    /// Lines for people; none without -v or `RUST_LOG`.
     Text,
     /// One JSON object in each line, with the call's span: what -v logs, without -v too.
     Json,
