@@ -110,10 +110,14 @@ impl Chain {
         stopped_at
     }
 
-    /// What all hops noted of this caller, when all of them have stopped.
-    pub async fn notes(&self, user: &Caller) -> anyhow::Result<Vec<Note>> {
-        let stopped =
-            |at: &Status| HOPS.iter().all(|hop| last(&at.notes, hop, "stopped").is_some());
+    /// What all hops noted of this caller, when all of them have stopped after this moment.
+    pub async fn notes(
+        &self,
+        user: &Caller,
+        cancelled_at: DateTime<Utc>,
+    ) -> anyhow::Result<Vec<Note>> {
+        let stop = |at: &Status, hop| last(&at.notes, hop, "stopped", cancelled_at);
+        let stopped = |at: &Status| HOPS.iter().all(|hop| stop(at, hop).is_some());
         let what = format!("each hop notes its stop under trace {}", user.trace);
         Ok(self.until_under(&user.trace, &what, stopped).await?.notes)
     }
@@ -126,10 +130,10 @@ impl Status {
     }
 }
 
-/// The last event of this kind. (A plan runs several calls under one trace.)
-fn last(notes: &[Note], hop: &str, event: &str) -> Option<DateTime<Utc>> {
+/// The last event of this kind from this moment on. (A plan runs several calls under one trace.)
+fn last(notes: &[Note], hop: &str, event: &str, since: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let events = notes.iter().filter(|note| note.hop == hop && note.event == event);
-    events.map(|note| note.at).max()
+    events.map(|note| note.at).filter(|at| *at >= since).max()
 }
 
 /// The chain's timeline: from the cancel to the last stop, one row for each hop.
@@ -140,10 +144,11 @@ pub fn picture(notes: &[Note], cancelled_at: DateTime<Utc>) -> anyhow::Result<St
     let cell = |after: f64| (1..WIDTH).filter(|cell| after >= width * *cell as f64).count();
     let mut rows = format!("   {:9}{:WIDTH$}   heard after   stopped after\n", "hop", "");
     for hop in HOPS {
-        let stopped = last(notes, hop, "stopped").context("the hop noted no stop")?;
+        let stopped = last(notes, hop, "stopped", cancelled_at);
+        let stopped = stopped.with_context(|| format!("{hop} noted no stop"))?;
         let stopped = ms(stopped - cancelled_at);
         // The service is told by a closed connection, and has nothing to stop but the stream.
-        let heard = last(notes, hop, "heard").map(|at| ms(at - cancelled_at));
+        let heard = last(notes, hop, "heard", cancelled_at).map(|at| ms(at - cancelled_at));
         let mut bar = vec!['░'; WIDTH];
         bar[cell(heard.unwrap_or(stopped))..=cell(stopped)].fill('█');
         bar[cell(stopped)] = '■';

@@ -71,8 +71,10 @@ pub async fn one_cancel(chain: &Chain) -> anyhow::Result<()> {
         // a query beside it for so long.
         let second = |at: &Status| at.rows_read > before.rows_read + 3 && at.is_busy();
         chain.until("the query is at work", second).await?;
+        // Before the cancel: no hop stops earlier than this.
+        let now = Utc::now();
         user.stop.cancel();
-        anyhow::Ok(Utc::now())
+        anyhow::Ok(now)
     };
     let (outcomes, stopped_at) = tokio::join!(agent::run(plan, &chain.client, &user), stop);
     let (outcomes, stopped_at) = (outcomes?, stopped_at?);
@@ -81,7 +83,7 @@ pub async fn one_cancel(chain: &Chain) -> anyhow::Result<()> {
 
     // The agent's own wait is over, which proves nothing. Ask the bottom.
     chain.until_quiet().await.context("the cancel did not reach the bottom")?;
-    let notes = chain.notes(&user).await?;
+    let notes = chain.notes(&user, stopped_at).await?;
     println!("🛑 the user stops it. What the hops noted under one trace id: {}", user.trace);
     print!("{}", picture(&notes, stopped_at)?);
     let status = chain.look("").await?;
@@ -98,7 +100,7 @@ pub async fn fifty(chain: &Chain) -> anyhow::Result<()> {
         let user = Caller::first(CancellationToken::new());
         let stopped = chain.start_and_stop("research", &user).await?;
         chain.until_quiet().await.context("one of fifty cancels did not reach the bottom")?;
-        let last = chain.notes(&user).await?.iter().map(|note| note.at).max();
+        let last = chain.notes(&user, stopped).await?.iter().map(|note| note.at).max();
         slowest = slowest.max(last.unwrap_or(stopped) - stopped);
     }
     let after = chain.look("").await?;

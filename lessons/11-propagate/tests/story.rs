@@ -12,7 +12,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use hosting::between::Between;
 use hosting::layer::{Layer, Server};
-use propagate::chain::Chain;
+use propagate::chain::{Chain, picture};
 use propagate::database::ARGUMENT;
 use propagate::server::ReportServer;
 use rmcp::model::{CallToolRequestParams, CallToolResponse};
@@ -104,6 +104,18 @@ async fn a_number_of_rows_has_an_end() {
             assert!(refused.contains(&wanted), "{tool}: {refused}");
         }
     }
+}
+
+/// A plan runs several calls under one trace. This one's query has heard, and has not stopped yet.
+#[test]
+fn the_stop_of_an_earlier_step_is_none_of_this_one() {
+    let note = |hop, event, at| json!({ "trace": "", "hop": hop, "event": event, "at": at });
+    let [earlier, cancel, later] = [0, 1, 2].map(|s| format!("2026-01-01T00:00:0{s}Z"));
+    let mut notes = vec![note("query", "stopped", &earlier), note("query", "heard", &later)];
+    notes.extend(["server", "fetch", "service"].map(|hop| note(hop, "stopped", &later)));
+    let notes = serde_json::from_value::<Vec<_>>(json!(notes)).unwrap();
+    let complaint = picture(&notes, cancel.parse().unwrap()).unwrap_err().to_string();
+    assert_eq!(complaint, "query noted no stop");
 }
 
 /// This part of the story ends with that sentence against this server. Both revisions are played
