@@ -520,9 +520,11 @@ async fn a_cancel_at_once_leaves_nothing_behind() {
         for id in 201..=203 {
             let call = host.call(id);
             host.say(&[call]).await;
-            until(&calls, "one running call", |calls| count(calls, State::Running) == 1).await;
+            let [one, none] =
+                ["one", "no"].map(|n| format!("{n} running call, {options:?} {protocol}"));
+            until(&calls, &one, |calls| count(calls, State::Running) == 1).await;
             host.say(&[notification(CANCELLED, &json!({ "requestId": id }))]).await;
-            until(&calls, "no running call", |calls| count(calls, State::Running) == 0).await;
+            until(&calls, &none, |calls| count(calls, State::Running) == 0).await;
         }
         host.hang_up().await;
     }))
