@@ -16,7 +16,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::caller::{Caller, Notes};
 
-/// The service. It ends when this is dropped.
+/// The service. It accepts nobody any more when this is dropped.
 pub struct Service {
     /// Where it listens.
     pub url: String,

@@ -96,7 +96,8 @@ macro_rules! methods {
         }
 
         /// `initialize` and `discover` are missing here: rmcp answers both from `get_info`, so
-        /// a layer that changes that changes them too.
+        /// a layer that changes that changes them too. So are `negotiate_initialize` and
+        /// `supported_protocol_versions`: every server here speaks the revisions that rmcp speaks.
         impl ServerHandler for Server {
             $(fn $name(
                 &self, $($argument: $type),+
