@@ -286,27 +286,3 @@ pub fn text_of(result: &CallToolResult) -> String {
     let texts = result.content.iter().filter_map(|block| block.as_text());
     texts.map(|text| text.text.as_str()).collect::<Vec<_>>().join("\n")
 }
-
-#[cfg(test)]
-mod tests {
-    use rmcp::model::GetMeta;
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_call_has_its_arguments_or_none() {
-        let given = |arguments| match tool_call("any", arguments) {
-            ClientRequest::CallToolRequest(call) => call.params.arguments,
-            other => panic!("not a call: {:?}", other.get_meta()),
-        };
-        assert_eq!(given(Value::Null), None);
-        assert_eq!(json!(given(json!({ "a": 1 }))), json!({ "a": 1 }));
-    }
-
-    #[test]
-    #[should_panic(expected = "the arguments of any must be a JSON object, not [1]")]
-    fn arguments_without_names_are_refused() {
-        tool_call("any", json!([1]));
-    }
-}

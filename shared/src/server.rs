@@ -57,13 +57,22 @@ fn ten() -> u32 {
     10
 }
 
-/// A number of steps, checked as it is read.
 fn steps<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    from_one_to(MAX_STEPS, "processing_time", from)
+}
+
+/// An argument of a tool that is a whole number from 1 to `max`, checked as it is read. The error
+/// names the argument and the bounds.
+pub fn from_one_to<'de, D: Deserializer<'de>>(
+    max: u32,
+    argument: &str,
+    from: D,
+) -> Result<u32, D::Error> {
     let value = Value::deserialize(from)?;
-    let steps = value.as_u64().and_then(|n| u32::try_from(n).ok());
-    steps.filter(|steps| (1..=MAX_STEPS).contains(steps)).ok_or_else(|| {
-        let allowed = format!("a whole number from 1 to {MAX_STEPS}");
-        D::Error::custom(format!("processing_time must be {allowed}, not {value}"))
+    let number = value.as_u64().and_then(|n| u32::try_from(n).ok());
+    number.filter(|number| (1..=max).contains(number)).ok_or_else(|| {
+        let allowed = format!("a whole number from 1 to {max}");
+        D::Error::custom(format!("{argument} must be {allowed}, not {value}"))
     })
 }
 

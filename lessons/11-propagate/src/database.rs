@@ -19,9 +19,9 @@ use rmcp::model::CallToolResult;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars, tool, tool_router};
 use rusqlite::{Connection, ErrorCode};
-use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
+use shared::server::from_one_to;
 use shared::stop::Stop;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -89,14 +89,8 @@ pub(crate) struct Rows {
     pub(crate) rows: u32,
 }
 
-/// A number of rows, checked as it is read.
 pub(crate) fn rows<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-    let value = Value::deserialize(from)?;
-    let rows = value.as_u64().and_then(|n| u32::try_from(n).ok());
-    rows.filter(|rows| (1..=MAX_ROWS).contains(rows)).ok_or_else(|| {
-        let allowed = format!("a whole number from 1 to {MAX_ROWS}");
-        D::Error::custom(format!("rows must be {allowed}, not {value}"))
-    })
+    from_one_to(MAX_ROWS, "rows", from)
 }
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use hosting::between::Between;
 use hosting::layer::Server;
-use rmcp::model::{ClientCapabilities, ProgressToken, ProtocolVersion, RequestId};
+use rmcp::model::{
+    ClientCapabilities, ClientRequest, GetMeta, ProgressToken, ProtocolVersion, RequestId,
+};
 use rmcp::service::{RequestContext, ServiceError};
 use rmcp::{RoleServer, tool, tool_router};
 use serde_json::{Value, json};
@@ -118,6 +120,22 @@ async fn a_silent_call_is_given_up_though_another_reports() {
     let ended = tokio::time::timeout(2 * PATIENCE, progress.next_of(&unknown)).await;
     let why = ended.expect("an end of patience").unwrap_err().to_string();
     assert_eq!(why, "the server has sent no progress for 10s");
+}
+
+#[test]
+fn a_call_has_its_arguments_or_none() {
+    let given = |arguments| match tool_call("any", arguments) {
+        ClientRequest::CallToolRequest(call) => call.params.arguments,
+        other => panic!("not a call: {:?}", other.get_meta()),
+    };
+    assert_eq!(given(Value::Null), None);
+    assert_eq!(json!(given(json!({ "a": 1 }))), json!({ "a": 1 }));
+}
+
+#[test]
+#[should_panic(expected = "the arguments of any must be a JSON object, not [1]")]
+fn arguments_without_names_are_refused() {
+    tool_call("any", json!([1]));
 }
 
 #[tokio::test]
