@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// Its tool waits to be cancelled, panics, or gives up its progress. It says which call has started, and which has stopped.
+/// Its tool waits to be cancelled, panics, or gives up its progress. It says which call has started,
+/// and which has stopped.
 struct Waits {
     calls: AtomicU32,
     news: UnboundedSender<String>,

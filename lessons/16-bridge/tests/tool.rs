@@ -129,29 +129,30 @@ fn bridge_to(script: &str) -> (std::process::Command, Receiver<String>) {
     (program, said)
 }
 
-fn until_both_have_ended(said: &Receiver<String>) {
+/// Neither the bridge nor its child is left.
+fn both_end(mut bridge: Process, said: &Receiver<String>, code: i32) {
+    let status = bridge.ends_within(DEADLINE);
     let ended = loop {
         if let Err(why) = said.recv_timeout(DEADLINE) {
             break why;
         }
     };
     assert_eq!(ended, RecvTimeoutError::Disconnected, "the child lives on");
+    assert_eq!(status.code(), Some(code));
 }
 
 #[test]
 fn a_deaf_child_does_not_outlive_a_bridge_that_is_stopped() {
     let (program, said) = bridge_to(DEAF);
-    let mut bridge = Process::at_a_url(program);
+    let bridge = Process::at_a_url(program);
     bridge.signal("INT");
-    let code = bridge.ends_within(DEADLINE).code();
-    until_both_have_ended(&said);
-    assert_eq!(code, Some(0));
+    both_end(bridge, &said, 0);
 }
 
 #[test]
 fn a_deaf_child_does_not_outlive_a_bridge_that_is_ended_at_once() {
     let (program, said) = bridge_to(DEAF);
-    let mut bridge = Process::at_a_url(program);
+    let bridge = Process::at_a_url(program);
     let address = bridge.url.split('/').nth(2).unwrap().to_owned();
     bridge.signal("INT");
     // The first signal has been heard when nobody listens any more.
@@ -161,20 +162,16 @@ fn a_deaf_child_does_not_outlive_a_bridge_that_is_ended_at_once() {
         std::thread::sleep(Duration::from_millis(5));
     }
     bridge.signal("INT");
-    let code = bridge.ends_within(DEADLINE).code();
-    until_both_have_ended(&said);
-    assert_eq!(code, Some(130));
+    both_end(bridge, &said, 130);
 }
 
 #[test]
 fn a_child_that_says_nothing_does_not_outlive_its_bridge() {
     let (program, said) = bridge_to("echo here >&2; exec sleep 60");
-    let mut bridge = Process::start(program);
+    let bridge = Process::start(program);
     assert_eq!(said.recv_timeout(DEADLINE).as_deref(), Ok("here"));
     bridge.signal("INT");
-    let code = bridge.ends_within(DEADLINE).code();
-    until_both_have_ended(&said);
-    assert_eq!(code, Some(0));
+    both_end(bridge, &said, 0);
 }
 
 #[tokio::test]

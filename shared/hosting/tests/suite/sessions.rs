@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use hosting::between::Between;
 use hosting::sessions::Sessions;
-use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::model::JsonRpcMessage;
 use rmcp::transport::Transport;
 use rmcp::transport::streamable_http_server::session::SessionManager;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-fn message(message: Value) -> ClientJsonRpcMessage {
+fn message<T: DeserializeOwned>(message: Value) -> T {
     serde_json::from_value(message).unwrap()
 }
 
@@ -27,13 +28,12 @@ async fn a_cancel_that_comes_while_its_call_is_handed_over_waits_for_it() {
             "clientInfo": { "name": "a test", "version": "0" },
         },
     }));
-    let answer: ServerJsonRpcMessage = serde_json::from_value(json!({
+    let answer = message(json!({
         "jsonrpc": "2.0", "id": 1, "result": {
             "protocolVersion": "2025-11-25", "capabilities": {},
             "serverInfo": { "name": "a test", "version": "0" },
         },
-    }))
-    .unwrap();
+    }));
     let answered = async {
         transport.receive().await.unwrap();
         transport.send(answer).await.unwrap();
