@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::wire::Wire;
+use crate::wire::{FIRST_ANSWERS, Wire};
 
 /// The probe tool of the README.
 pub const PROBE: &str = "cancel_probe";
@@ -99,7 +99,7 @@ async fn list(wire: &Wire) -> anyhow::Result<Vec<Value>> {
     let mut tools = Vec::new();
     let mut params = json!({});
     for _ in 0..PAGES {
-        let mut page = wire.ask("tools/list", params).await?;
+        let mut page = wire.ask("tools/list", params, FIRST_ANSWERS).await?;
         let more = page["tools"].as_array_mut().context("`tools/list` named no tools")?;
         tools.append(more);
         match page["nextCursor"].as_str() {

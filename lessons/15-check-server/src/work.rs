@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use crate::lane::{Call, Lane, READING, SETTLE, Unfit, is_progress, plain};
 use crate::target::Source;
 use crate::tree::{self, Tree, Window};
+use crate::wire::ANSWER;
 use crate::wire::log::{Event, Frame};
 
 /// How long work may take to stop before it is said to run on.
@@ -50,7 +51,7 @@ impl Lane {
     pub async fn entries(&self) -> Option<Vec<Value>> {
         let Source::Status(name) = &self.setup.source else { return None };
         let params = json!({ "name": name, "arguments": {} });
-        let result = self.wire.ask("tools/call", params).await.ok()?;
+        let result = self.wire.ask("tools/call", params, ANSWER).await.ok()?;
         structured(&result, "calls")?["calls"].as_array().cloned()
     }
 
@@ -72,7 +73,7 @@ impl Lane {
             Source::Probe => {
                 let arguments = json!({ "id": call.label, "ask": true });
                 let params = json!({ "name": self.setup.tool.name, "arguments": arguments });
-                let result = self.wire.ask("tools/call", params).await.ok()?;
+                let result = self.wire.ask("tools/call", params, ANSWER).await.ok()?;
                 let said = structured(&result, "running")?;
                 let running = said["running"].as_bool()?;
                 let state = match (running, said["cancelled"] == true) {

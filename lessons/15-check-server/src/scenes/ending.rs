@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use crate::finding::Verdict::{Fail, NotApplicable, Pass, Warn};
 use crate::lane::{Lane, SETTLE, plain};
 use crate::tree::{self, Tree};
+use crate::wire::ANSWER;
 use crate::wire::log::{Event, Frame};
 
 /// An orderly exit takes no longer.
@@ -77,7 +78,7 @@ pub async fn drain(lane: &mut Lane) -> anyhow::Result<()> {
 pub async fn stuck(lane: &mut Lane) -> anyhow::Result<()> {
     // A pipe holds 64 KiB, and a server has buffers of its own.
     const FULL: usize = 160 << 10;
-    let tools = lane.wire.ask("tools/list", json!({})).await?;
+    let tools = lane.wire.ask("tools/list", json!({}), ANSWER).await?;
     lane.wire.stall().await;
     for _ in 0..(FULL / tools.to_string().len()).clamp(20, 1000) {
         lane.wire.request("tools/list", json!({}));

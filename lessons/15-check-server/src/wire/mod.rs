@@ -20,6 +20,9 @@ use stdio::Process;
 
 /// How long a server may take for an answer that needs no work.
 pub const ANSWER: Duration = Duration::from_secs(5);
+/// How long it may take for what is not judged, but without which nothing can be: a busy machine
+/// starts slowly, and the first answers of some servers load half of their packages.
+pub const FIRST_ANSWERS: Duration = Duration::from_secs(20);
 
 /// How the server is reached.
 #[derive(Debug, Clone)]
@@ -146,7 +149,7 @@ impl Wire {
         let patience = match self.to {
             // Starting an interpreter and its packages may take a while on a busy machine.
             To::Stdio(..) => Duration::from_secs(150),
-            To::Http(_) => ANSWER,
+            To::Http(_) => FIRST_ANSWERS,
         };
         let (method, params) = match self.revision {
             Revision::Handshake => (
@@ -346,10 +349,15 @@ impl Wire {
         }
     }
 
-    /// Sends a request and waits for its result.
-    pub async fn ask(&self, method: &str, params: Value) -> anyhow::Result<Value> {
+    /// Sends a request and waits so long for its result.
+    pub async fn ask(
+        &self,
+        method: &str,
+        params: Value,
+        patience: Duration,
+    ) -> anyhow::Result<Value> {
         let request = self.request(method, params);
-        let answer = self.answer(&request, ANSWER).await;
+        let answer = self.answer(&request, patience).await;
         let mut answer = answer.with_context(|| format!("`{method}` failed"))?;
         match answer.get("error") {
             Some(error) => bail!("`{method}` was refused: {}", error["message"]),
