@@ -19,7 +19,7 @@ use rmcp::transport::Transport;
 use rmcp::{RoleClient, RoleServer};
 use shared::stop::Stop;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -70,7 +70,7 @@ where
                     }
                     JsonRpcMessage::Notification(_) => {
                         if let Some(sent) = cancelled(&message).and_then(|id| open.remove(id)) {
-                            cancels.push(once_sent(sent, message));
+                            cancels.push(once_sent(message, Some(sent)));
                             continue;
                         }
                     }
@@ -88,7 +88,12 @@ where
                 });
                 sending.map(tokio::spawn);
             }
-            Some(cancel) = cancels.next() => drop(leaving.spawn(server.send(cancel))),
+            Some((cancel, in_vain)) = cancels.next() => {
+                if in_vain {
+                    cancels.push(once_sent(cancel.clone(), None));
+                }
+                leaving.spawn(server.send(cancel));
+            }
             message = server.receive() => {
                 let Some(message) = message else { break End::Server };
                 let answered = match &message {
@@ -120,12 +125,12 @@ where
         if end == End::Stopped {
             let cancel = CancelledNotificationParam::new(Some(id.clone()), Some(why.to_owned()));
             let cancel = CancelledNotification::new(cancel).into();
-            cancels.push(once_sent(sent, JsonRpcMessage::notification(cancel)));
+            cancels.push(once_sent(JsonRpcMessage::notification(cancel), Some(sent)));
         }
         let error = ErrorData::internal_error(why, None);
         leaving.spawn(host.send(JsonRpcMessage::error(error, Some(id))));
     }
-    while let Some(cancel) = cancels.next().await {
+    while let Some((cancel, _)) = cancels.next().await {
         leaving.spawn(server.send(cancel));
     }
     leaving.close();
@@ -135,10 +140,18 @@ where
     end
 }
 
-/// The cancel of a call, when the call has been sent.
-async fn once_sent(sent: CancellationToken, cancel: ClientJsonRpcMessage) -> ClientJsonRpcMessage {
-    let _ = timeout(OVERTAKE, sent.cancelled()).await;
-    cancel
+/// A cancel, when its call has been sent, and whether it has waited for that in vain: it may come
+/// before its call. Then it is repeated, and waits for no call.
+async fn once_sent(
+    cancel: ClientJsonRpcMessage,
+    sent: Option<CancellationToken>,
+) -> (ClientJsonRpcMessage, bool) {
+    let Some(sent) = sent else {
+        sleep(OVERTAKE).await;
+        return (cancel, false);
+    };
+    let in_vain = timeout(OVERTAKE, sent.cancelled()).await.is_err();
+    (cancel, in_vain)
 }
 
 /// Starts to send at once, so that messages keep their order. What is left of it goes on in a task

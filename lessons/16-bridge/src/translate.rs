@@ -11,24 +11,26 @@ use std::time::Duration;
 
 use hosting::cancel::REQUEST_CANCELLED;
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, CallToolResponse, ClientRequest, CompleteRequest,
-    CompleteRequestParams, CompleteResult, CustomRequest, CustomResult, ErrorData, GetExtensions,
-    GetMeta, GetPromptRequest, GetPromptRequestParams, GetPromptResponse, Implementation,
-    ListPromptsRequest, ListPromptsResult, ListResourceTemplatesRequest,
-    ListResourceTemplatesResult, ListResourcesRequest, ListResourcesResult, ListToolsRequest,
-    ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, PromptsCapability,
-    ReadResourceRequest, ReadResourceRequestParams, ReadResourceResponse, RequestMetaObject,
-    ResourcesCapability, ServerCapabilities, ServerConfig, ServerResult, Tool, ToolsCapability,
+    CallToolRequest, CallToolRequestParams, CallToolResponse, CancelledNotificationParam,
+    ClientRequest, CompleteRequest, CompleteRequestParams, CompleteResult, CustomRequest,
+    CustomResult, ErrorData, GetExtensions, GetMeta, GetPromptRequest, GetPromptRequestParams,
+    GetPromptResponse, Implementation, ListPromptsRequest, ListPromptsResult,
+    ListResourceTemplatesRequest, ListResourceTemplatesResult, ListResourcesRequest,
+    ListResourcesResult, ListToolsRequest, ListToolsResult, PaginatedRequestParams,
+    ProgressNotificationParam, PromptsCapability, ReadResourceRequest, ReadResourceRequestParams,
+    ReadResourceResponse, RequestId, RequestMetaObject, ResourcesCapability, ServerCapabilities,
+    ServerConfig, ServerResult, Tool, ToolsCapability,
 };
-use rmcp::service::{PeerRequestOptions, RequestContext, ServiceError};
-use rmcp::{RoleServer, ServerHandler};
+use rmcp::service::{Peer, PeerRequestOptions, RequestContext, ServiceError};
+use rmcp::{RoleClient, RoleServer, ServerHandler};
 use shared::note::CallNote;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::upstream::{Upstream, Wire};
 
 /// How long a cancel waits for its call to be sent. A server that answers without a stream
-/// begins its response with the answer, and a cancel must not wait for that.
+/// begins its response with the answer, and a cancel must not wait for that. A cancel that has
+/// waited in vain is repeated after as long again: it may have come before its call.
 pub(crate) const OVERTAKE: Duration = Duration::from_secs(1);
 
 /// The bridge. Clones share the connection to the server.
@@ -67,9 +69,13 @@ impl Translate {
                 //    `notifications/cancelled` with *its* id, or a closed stream. It waits until
                 //    the call has been sent, for a cancel that overtakes its call names nothing.
                 () = ctx.ct.cancelled() => {
-                    let _ = timeout(OVERTAKE, wire.sent.cancelled()).await;
+                    let sent = timeout(OVERTAKE, wire.sent.cancelled()).await;
                     let reason = ctx.extensions.get::<CallNote>().and_then(CallNote::reason);
-                    let _ = handle.cancel(reason.map(str::to_owned)).await;
+                    let reason = reason.map(str::to_owned);
+                    if sent.is_err() {
+                        tokio::spawn(again(handle.peer.clone(), handle.id.clone(), reason.clone()));
+                    }
+                    let _ = handle.cancel(reason).await;
                     // The host is told on its side's terms: silence, -32800 or a closed stream.
                     // That is `shared/hosting/src/cancel.rs`, as for any server.
                     return Err(ErrorData::new(REQUEST_CANCELLED, "Request cancelled", None));
@@ -90,6 +96,12 @@ impl Translate {
             }
         }
     }
+}
+
+/// Repeats a cancel. A server that knows the call no more ignores it.
+async fn again(server: Peer<RoleClient>, id: RequestId, reason: Option<String>) {
+    sleep(OVERTAKE).await;
+    let _ = server.notify_cancelled(CancelledNotificationParam::new(Some(id), reason)).await;
 }
 
 /// What the host says about its request, without what concerns its own connection only.

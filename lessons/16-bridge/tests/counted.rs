@@ -37,6 +37,7 @@ use testing::raw::{
 };
 use tokio::io::AsyncWriteExt;
 use tokio::process::{ChildStdin, Command};
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp-bridge");
@@ -501,6 +502,60 @@ async fn no_cancel_overtakes_its_call() {
         }
         let all = |calls: &[CallRecord]| count(calls, State::Cancelled) == 5;
         until(&calls, &format!("5 cancelled calls {options:?}"), all).await;
+        host.hang_up().await;
+    }
+}
+
+/// What has happened at [`late`]: a call has come, its first cancel was answered, the call begins.
+static LATE: [Semaphore; 3] = [const { Semaphore::const_new(0) }; 3];
+static LATE_CANCELS: AtomicUsize = AtomicUsize::new(0);
+
+/// Routes of a server that reads a call when its first cancel has been answered, as on a machine
+/// that is very busy. A second cancel is read after the call.
+fn late(routes: Router) -> Router {
+    routes.layer(from_fn(async |request: Request, next: Next| {
+        let [came, cancelled, begun] = &LATE;
+        let (head, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8_lossy(&body);
+        let (call, cancel) = (text.contains("tools/call"), text.contains(CANCELLED));
+        let first = cancel && LATE_CANCELS.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+        let request = Request::from_parts(head, Body::from(body));
+        let read = tokio::spawn(async move {
+            if call {
+                came.add_permits(1);
+                cancelled.acquire().await.unwrap().forget();
+            } else if cancel && !first {
+                begun.acquire().await.unwrap().forget();
+            }
+            let response = next.run(request).await;
+            if call {
+                begun.add_permits(1);
+            } else if first {
+                cancelled.add_permits(1);
+            }
+            response
+        });
+        read.await.unwrap()
+    }))
+}
+
+/// A server may hold back its response until it answers, so a cancel does not wait for ever. If it
+/// was too early, its call must not run on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_that_came_first_is_repeated() {
+    for options in [&[][..], &["--relay"]] {
+        let own = setup(TICK);
+        let (calls, stop) = (own.calls.clone(), own.stop.clone());
+        let between = Between::default().around_routes(late);
+        let server = Hosted::host(Server::new(FileServer::new(own)), stop, between).await;
+        let mut host = RawHost::new(options, Protocol::V2025, &server.url).await;
+        let call = host.call(1);
+        host.say(&[call]).await;
+        in_time("the call", LATE[0].acquire()).await.unwrap().forget();
+        host.say(&[notification(CANCELLED, &json!({ "requestId": 1 }))]).await;
+        let stopped = |calls: &[CallRecord]| count(calls, State::Cancelled) == 1;
+        until(&calls, &format!("a cancelled call {options:?}"), stopped).await;
         host.hang_up().await;
     }
 }
