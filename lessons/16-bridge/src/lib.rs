@@ -18,6 +18,7 @@ use anyhow::{Context, bail, ensure};
 use course::lesson::{Chapter, Lesson, Protocol, Transport};
 use course::narrate::outcome;
 use course::stage::Stage;
+use hosting::cancel::REQUEST_CANCELLED;
 use hosting::layer::Server;
 use rmcp::model::CancelledNotificationParam;
 use rmcp::service::{PeerRequestOptions, ServiceError};
@@ -132,14 +133,16 @@ async fn cancel(client: &Client, foreign: bool) -> anyhow::Result<CallRecord> {
         }
     }
 
-    // 2. The cancel. The caller's wait is over at once, whatever the bridge does with it.
+    // 2. The cancel. The caller's wait is over at once, whatever the bridge does with it: its own
+    //    library ends it, or the bridge's answer, if that is there first.
     let cancel = CancelledNotificationParam::new(Some(id.clone()), Some(REASON.to_owned()));
     client.notify_cancelled(cancel).await?;
-    let settled = answer.await?;
-    ensure!(
-        matches!(settled, Err(ServiceError::Cancelled { .. })),
-        "the caller's wait did not end as cancelled"
-    );
+    let cancelled = match answer.await? {
+        Err(ServiceError::Cancelled { .. }) => true,
+        Err(ServiceError::McpError(error)) => error.code == REQUEST_CANCELLED,
+        _ => false,
+    };
+    ensure!(cancelled, "the caller's wait did not end as cancelled");
 
     // 3. Ids change on the way. The number that the server itself gave to the call does not.
     let number = client.newest(TOOL).await?;
