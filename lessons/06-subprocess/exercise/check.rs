@@ -31,12 +31,15 @@ pub const EXERCISE: Exercise = Exercise {
 /// How long a process that has been killed may still be listed.
 const DYING: Duration = Duration::from_secs(3);
 
-/// A script that starts two others, each of which writes down its process id. `$1` is where. They
-/// end by themselves, after longer than anybody looks: an answer that blocks leaves them alone.
+/// A script that starts two others, each of which writes down its process id. `$1` is where. An
+/// answer that blocks leaves them alone. So they end when this program has ended, and by
+/// themselves after longer than anybody looks.
 const LONG: &str = "echo $$ >> \"$1\"
-sh -c 'echo $$ >> \"$1\"; exec sleep 60' sh \"$1\" >/dev/null 2>&1 &
-sh -c 'echo $$ >> \"$1\"; exec sleep 60' sh \"$1\" >/dev/null 2>&1 &
-echo started; wait";
+sh -c 'echo $$ >> \"$1\"; exec sleep 60' sh \"$1\" >/dev/null 2>&1 & one=$!
+sh -c 'echo $$ >> \"$1\"; exec sleep 60' sh \"$1\" >/dev/null 2>&1 & two=$!
+echo started
+while kill -0 $PPID 2>/dev/null; do sleep 1; done
+kill $one $two";
 /// A script that ends, and leaves one behind.
 const SHORT: &str = "echo $$ >> \"$1\"
 sh -c 'echo $$ >> \"$1\"; exec sleep 60' sh \"$1\" >/dev/null 2>&1 &
