@@ -1,6 +1,5 @@
 //! A check: which revisions the server speaks, one lane for each, all lanes at once.
 
-use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use crate::finding::Finding;
 use crate::lane::{Lane, Options, Setup};
 use crate::scenes;
+use crate::status_line;
 use crate::target::{Source, Tool, Wishes, pick};
 use crate::wire::{NoServer, Place, Revision, Wire};
 
@@ -84,32 +84,17 @@ pub async fn check(
         lanes.push(lane.name.clone());
         if options.pid.is_some() {
             // All lanes share the processes that are watched: one after the other.
-            let findings = scenes::play(lane, progress).await;
+            let findings = scenes::play(lane, status_line::show).await;
             running.spawn(async { findings });
         } else {
-            running.spawn(scenes::play(lane, progress));
+            running.spawn(scenes::play(lane, status_line::show));
         }
     }
     let mut findings = Vec::new();
     while let Some(lane) = running.join_next().await {
         findings.extend(lane??);
     }
-    clear_progress();
+    status_line::clear();
     findings.sort_by(|a, b| (&a.lane, a.number).cmp(&(&b.lane, b.number)));
     Ok(Report { lanes, tool, source, findings })
-}
-
-/// One line that is written over, for people only.
-fn progress(what: &str) {
-    let mut stderr = std::io::stderr();
-    if stderr.is_terminal() {
-        let _ = write!(stderr, "\r\x1b[K{what}");
-        let _ = stderr.flush();
-    }
-}
-
-fn clear_progress() {
-    if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K");
-    }
 }

@@ -11,6 +11,7 @@ mod lane;
 mod practice;
 mod report;
 mod scenes;
+mod status_line;
 mod survey;
 mod target;
 mod tree;

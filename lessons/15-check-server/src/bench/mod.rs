@@ -8,7 +8,6 @@ mod start;
 mod table;
 mod witness;
 
-use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::status_line;
 use crate::target::{self, PROBE, Source, Tool, Wishes};
 use crate::wire::{Place, Revision, Wire};
 use client::Target;
@@ -146,12 +146,10 @@ async fn run(args: &BenchArgs) -> anyhow::Result<Bench> {
             let news = |name: &str| {
                 let name = name.to_owned();
                 move |what: &str| {
-                    if stderr().is_terminal() {
-                        eprint!(
-                            "\r\x1b[2K⏱  round {round} of {rounds}, {name}, {}: {what}",
-                            revision.name()
-                        );
-                    }
+                    let revision = revision.name();
+                    status_line::show(&format!(
+                        "⏱  round {round} of {rounds}, {name}, {revision}: {what}"
+                    ));
                 }
             };
             if let Some(url) = &args.url {
@@ -186,9 +184,7 @@ async fn run(args: &BenchArgs) -> anyhow::Result<Bench> {
             }
         }
     }
-    if stderr().is_terminal() {
-        eprint!("\r\x1b[2K");
-    }
+    status_line::clear();
     ensure!(!runs.is_empty(), "{}", missing.join("\n"));
     missing.dedup();
     let date = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();

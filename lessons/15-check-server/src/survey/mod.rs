@@ -13,7 +13,6 @@ mod report;
 mod server;
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::status_line;
 use asked::Over;
 use client::Way;
 use manifest::{Client, Manifest, Server};
@@ -129,7 +129,7 @@ async fn try_all(manifest: &Arc<Manifest>, only: &[String]) -> anyhow::Result<Va
         try_clients(manifest, &progress, clients),
         try_servers(manifest, &progress, servers)
     );
-    Progress::write("");
+    status_line::clear();
     let date = humantime::format_rfc3339(SystemTime::now()).to_string();
     Ok(json!({ "schema": 2, "date": date[..10], "clients": clients?, "servers": servers?,
         "not_installed": missing, "left_out": manifest.left_out }))
@@ -297,7 +297,7 @@ async fn side_by_side(
     Ok(rows.into_iter().map(|(_, row)| row).collect())
 }
 
-/// One line that is written over, for people only.
+/// How many of all are done.
 #[derive(Debug)]
 struct Progress {
     done: AtomicUsize,
@@ -307,14 +307,6 @@ struct Progress {
 impl Progress {
     fn one_more(&self) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        Self::write(&format!("{done} of {}", self.all));
-    }
-
-    fn write(what: &str) {
-        let mut stderr = std::io::stderr();
-        if stderr.is_terminal() {
-            let _ = write!(stderr, "\r\x1b[K{what}");
-            let _ = stderr.flush();
-        }
+        status_line::show(&format!("{done} of {}", self.all));
     }
 }
