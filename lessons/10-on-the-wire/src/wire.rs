@@ -140,6 +140,8 @@ impl Wire {
             call = self.record().await?;
         }
         let (state, done, total) = (&call["state"], &call["steps_done"], &call["steps_total"]);
+        let print = Printer { started: self.started, silent: false };
+        print.line("←", format_args!("state {state}, {done} of {total} steps"));
         ensure!(
             state != "running",
             "the server did not stop: {GRACE} steps after the cancel its call was still running"
@@ -162,9 +164,6 @@ impl Wire {
         let work = |call: &&Value| call["tool"] == "process_large_file";
         let ours = calls.and_then(|calls| calls.iter().rfind(work));
         let ours = ours.with_context(|| format!("the server does not list our call: {answer}"))?;
-        let (state, done, total) = (&ours["state"], &ours["steps_done"], &ours["steps_total"]);
-        let print = Printer { silent: false, ..print };
-        print.line("←", format_args!("state {state}, {done} of {total} steps"));
         Ok(ours.clone())
     }
 

@@ -92,7 +92,9 @@ fn missing_servers_are_named_with_what_installs_them() {
     let folder = std::env::temp_dir().join(format!("bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let alone = folder.join("mcp-cancel-check");
-    std::fs::copy(BINARY, &alone).unwrap();
+    // Not with `fs::copy`: a process that another test starts meanwhile would inherit the file,
+    // open for writing, and what is open for writing cannot be started.
+    assert!(Command::new("cp").args([Path::new(BINARY), &alone]).status().unwrap().success());
     for (arguments, installs) in [
         (&["bench"][..], &["cargo build --release -p basic-cancel"][..]),
         (&["bench", "--peers"], &["--example bench_server", "pip install", "npm ci"]),
