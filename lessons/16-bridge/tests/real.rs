@@ -356,10 +356,12 @@ fn http_to_stdio(by: &str, bridge: impl Fn(&str, &str) -> Command) -> String {
     );
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     // Bridges split a command line in their own ways, so the command is one word.
-    let script = log.0.path().join("server");
-    std::fs::write(&script, format!("#!/bin/sh\n{server}\n")).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&script, mode).unwrap();
+    // Another process writes the script: one that a row beside this one starts meanwhile would
+    // inherit the file, open for writing, and what is open for writing cannot be started.
+    let [text, script] = ["text", "server"].map(|name| log.0.path().join(name));
+    std::fs::write(&text, format!("#!/bin/sh\n{server}\n")).unwrap();
+    let install = Command::new("install").args(["-m", "755"]).args([&text, &script]).status();
+    assert!(install.unwrap().success());
     let mut bridge = bridge(script.to_str().unwrap(), &free.port().to_string());
     let bridge = bridge.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let _bridge = Running(bridge.spawn().unwrap());
