@@ -96,7 +96,10 @@ impl Caller {
         let revision = if self.session.is_some() { V2025 } else { V2026 };
         let request = in_words_of(revision, &[], params);
         let response = self.send(revision, message(Some(id.clone()), "tools/call", &request));
-        Ok(Events { response: response.await?.error_for_status()?, buffer: Vec::new() })
+        let response = response.await?;
+        let status = response.status();
+        ensure!(status != StatusCode::NOT_FOUND, "a session was opened and is not known: {status}");
+        Ok(Events { response: response.error_for_status()?, buffer: Vec::new() })
     }
 
     /// A request of 2026-07-28 that is not awaited: work of this many steps that says nothing
