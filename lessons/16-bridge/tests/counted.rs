@@ -478,16 +478,22 @@ fn slow_to_read(routes: Router) -> Router {
     }))
 }
 
+/// A host whose bridge is a process, in front of a server with such routes, and the server's calls.
+async fn behind(options: &[&str], routes: fn(Router) -> Router) -> (Hosted, Calls, RawHost) {
+    let own = setup(TICK);
+    let (calls, stop) = (own.calls.clone(), own.stop.clone());
+    let between = Between::default().around_routes(routes);
+    let server = Hosted::host(Server::new(FileServer::new(own)), stop, between).await;
+    let host = RawHost::new(options, Protocol::V2025, &server.url).await;
+    (server, calls, host)
+}
+
 /// On HTTP 2025-11-25 a call and its cancel take different connections, and this server would
 /// read the cancel first. A cancel that comes first names nothing: the call would run on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_cancel_overtakes_its_call() {
     for options in [&[][..], &["--relay"]] {
-        let own = setup(TICK);
-        let (calls, stop) = (own.calls.clone(), own.stop.clone());
-        let between = Between::default().around_routes(slow_to_read);
-        let server = Hosted::host(Server::new(FileServer::new(own)), stop, between).await;
-        let mut host = RawHost::new(options, Protocol::V2025, &server.url).await;
+        let (_server, calls, mut host) = behind(options, slow_to_read).await;
         let before = CAME.load(Ordering::Relaxed);
         let work: Vec<_> = (1..=5).map(|id| host.call(id)).collect();
         host.say(&work).await;
@@ -545,11 +551,7 @@ fn late(routes: Router) -> Router {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancel_that_came_first_is_repeated() {
     for options in [&[][..], &["--relay"]] {
-        let own = setup(TICK);
-        let (calls, stop) = (own.calls.clone(), own.stop.clone());
-        let between = Between::default().around_routes(late);
-        let server = Hosted::host(Server::new(FileServer::new(own)), stop, between).await;
-        let mut host = RawHost::new(options, Protocol::V2025, &server.url).await;
+        let (_server, calls, mut host) = behind(options, late).await;
         let call = host.call(1);
         host.say(&[call]).await;
         in_time("the call", LATE[0].acquire()).await.unwrap().forget();
