@@ -33,12 +33,13 @@ const DYING: Duration = Duration::from_secs(3);
 
 /// A script that starts two others, each of which writes down its process id. `$1` is where. An
 /// answer that blocks leaves them alone. So they end when this program has ended, and by
-/// themselves after longer than anybody looks.
-const LONG: &str = "echo $$ >> \"$1\"
+/// themselves after longer than anybody looks. They keep none of this program's pipes open.
+const LONG: &str = "exec 2>/dev/null
+echo $$ >> \"$1\"
 sh -c 'echo $$ >> \"$1\"; exec sleep 60' sh \"$1\" >/dev/null 2>&1 & one=$!
 sh -c 'echo $$ >> \"$1\"; exec sleep 60' sh \"$1\" >/dev/null 2>&1 & two=$!
 echo started
-while kill -0 $PPID 2>/dev/null; do sleep 1; done
+for _ in $(seq 60); do kill -0 $PPID || break; sleep 1; done
 kill $one $two";
 /// A script that ends, and leaves one behind.
 const SHORT: &str = "echo $$ >> \"$1\"

@@ -16,7 +16,7 @@ use crate::caller::{Caller, Note};
 use crate::database::Status;
 use crate::service::Service;
 
-const ASK_EVERY: Duration = Duration::from_millis(5);
+const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(100)];
 const WIDTH: usize = 24;
 /// The hops, from the top to the bottom.
 const HOPS: [&str; 4] = ["server", "query", "fetch", "service"];
@@ -66,6 +66,7 @@ impl Chain {
         holds: impl Fn(&Status) -> bool,
     ) -> anyhow::Result<Status> {
         let deadline = Instant::now() + PATIENCE;
+        let [mut pause, longest] = ASK_AGAIN;
         loop {
             let status = self.look(trace).await?;
             if holds(&status) {
@@ -79,7 +80,8 @@ impl Chain {
                 status.streams,
                 self.service.open()
             );
-            sleep(ASK_EVERY).await;
+            sleep(pause).await;
+            pause = longest.min(pause * 2);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What concerns all lessons: the READMEs, and the tools.
 
+mod builds;
 mod inspector;
 mod readme;
 mod tools;

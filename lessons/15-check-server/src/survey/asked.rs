@@ -1,12 +1,13 @@
 //! The server that a client calls: `basic-cancel serve`. It is asked what became of the call.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::group::Group;
@@ -56,16 +57,15 @@ pub enum Asked {
     /// It has `list_calls`. The proxy hides from clients that it speaks 2026-07-28.
     Http { _server: Box<Group>, proxy: Option<Legacy>, url: String, asks: Arc<Wire>, over: Over },
     /// A script that starts it. What it says of its calls is in a file for each process.
-    Stdio { folder: PathBuf },
+    Stdio { folder: TempDir },
 }
 
 impl Asked {
     pub async fn start(over: Over) -> anyhow::Result<Self> {
         let program = manifest::built("basic-cancel").context("basic-cancel is not built")?;
         if over == Over::Stdio {
-            let folder = std::env::temp_dir().join(format!("survey-{}", uuid::Uuid::new_v4()));
-            std::fs::create_dir(&folder)?;
-            let (script, home) = (folder.join("server"), folder.display());
+            let folder = TempDir::new()?;
+            let (script, home) = (folder.path().join("server"), folder.path().display());
             let serve = format!("{} serve --transport stdio --tick {TICK} -v", program.display());
             let text = format!("#!/bin/sh\nexec {serve} 2>{home}/$$.log\n");
             std::fs::write(&script, text)?;
@@ -99,7 +99,7 @@ impl Asked {
         match self {
             Self::Http { proxy: Some(proxy), .. } => proxy.url.clone(),
             Self::Http { url, .. } => url.clone(),
-            Self::Stdio { folder } => folder.join("server").display().to_string(),
+            Self::Stdio { folder } => folder.path().join("server").display().to_string(),
         }
     }
 
@@ -107,7 +107,7 @@ impl Asked {
     pub async fn call(&self) -> anyhow::Result<Option<Call>> {
         let (asks, over) = match self {
             Self::Http { asks, over, .. } => (asks, over),
-            Self::Stdio { folder } => return call_in(folder),
+            Self::Stdio { folder } => return call_in(folder.path()),
         };
         let list = json!({ "name": "list_calls", "arguments": {} });
         // Patiently: a busy machine is no verdict.
@@ -129,7 +129,7 @@ impl Asked {
 }
 
 /// What the server on stdio has said of the call, line by line, on its standard error.
-fn call_in(folder: &PathBuf) -> anyhow::Result<Option<Call>> {
+fn call_in(folder: &Path) -> anyhow::Result<Option<Call>> {
     for file in std::fs::read_dir(folder)?.flatten() {
         let text = std::fs::read_to_string(file.path()).unwrap_or_default();
         let said = text.lines().filter(|line| line.contains(" request ")).collect::<Vec<_>>();
@@ -157,12 +157,4 @@ fn call_in(folder: &PathBuf) -> anyhow::Result<Option<Call>> {
         return Ok(Some(call));
     }
     Ok(None)
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        if let Self::Stdio { folder } = self {
-            let _ = std::fs::remove_dir_all(folder);
-        }
-    }
 }

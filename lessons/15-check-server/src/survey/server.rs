@@ -1,12 +1,13 @@
 //! A server is judged from outside: by what its work leaves behind, not by what it says.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::bail;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use super::manifest::{ToolCall, Witness};
@@ -169,7 +170,7 @@ struct Run {
     /// What was asked of the tool.
     asks: Value,
     witness: Witness,
-    folder: PathBuf,
+    home: Home,
     page: Page,
     tree: Option<Tree>,
     /// What witnesses that are looked at, instead of counting by themselves, have seen.
@@ -179,8 +180,8 @@ struct Run {
 impl Run {
     /// Starts the server, calls the tool and waits until it works.
     async fn start(job: &Job) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("survey-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir(&folder)?;
+        let home = Home(Some(TempDir::with_prefix("survey-")?));
+        let folder = home.path();
         let page = Page::serve().await?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
         let fill = |text: &str| {
@@ -191,7 +192,7 @@ impl Run {
             let shell = ["-c", &fill(prepare)].map(str::to_owned);
             let done = tokio::process::Command::new("sh")
                 .args(shell)
-                .current_dir(&folder)
+                .current_dir(folder)
                 .env("STEPS", folder.join("steps"))
                 .output();
             let done = done.await?;
@@ -214,7 +215,7 @@ impl Run {
             Witness::Ask(command) => Witness::Ask(fill(command)),
             other => other.clone(),
         };
-        let run = Self { wire, call, asks, witness, folder, page, tree, looks: 0.into() };
+        let run = Self { wire, call, asks, witness, home, page, tree, looks: 0.into() };
         run.comes_to(BEGUN).await?;
         Ok(run)
     }
@@ -247,7 +248,8 @@ impl Run {
         use std::sync::atomic::Ordering::Relaxed;
         let seen = match &self.witness {
             Witness::Steps => {
-                let text = std::fs::read_to_string(self.folder.join("steps")).unwrap_or_default();
+                let text =
+                    std::fs::read_to_string(self.home.path().join("steps")).unwrap_or_default();
                 return text.lines().count();
             }
             Witness::Page => return self.page.chunks(),
@@ -294,12 +296,26 @@ impl Drop for Run {
                 end(process);
             }
         }
-        for process in tree::with_environment(&self.folder.to_string_lossy()) {
+    }
+}
+
+/// The folder in which a server runs. It goes with all processes that have it in their environment.
+struct Home(Option<TempDir>);
+
+impl Home {
+    fn path(&self) -> &Path {
+        self.0.as_ref().map_or(Path::new(""), TempDir::path)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let Some(folder) = self.0.take() else { return };
+        for process in tree::with_environment(&folder.path().to_string_lossy()) {
             end(process);
         }
-        let folder = std::mem::take(&mut self.folder);
         // Some folders are large, and others wait for this thread. The runtime waits for the rest.
-        tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder));
+        tokio::task::spawn_blocking(move || drop(folder));
     }
 }
 
