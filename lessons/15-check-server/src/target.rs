@@ -54,7 +54,7 @@ fn arguments(text: &str) -> anyhow::Result<Value> {
 
 /// A server's URL, from the command line.
 pub fn plain_http(url: &str) -> anyhow::Result<String> {
-    let parsed = reqwest::Url::parse(url).context("this is no URL with an ASCII host name")?;
+    let parsed = reqwest::Url::parse(url).context("this is no URL")?;
     if parsed.scheme() != "http" {
         bail!("plain http only; put a proxy in front of a server that speaks TLS");
     }
