@@ -65,7 +65,7 @@ async fn post(State(practice): State<Arc<Practice>>, headers: HeaderMap, body: B
     if practice.is(Flaw::FirstByteDeaf) && practice.calls().len() > before {
         let early = gone.take();
         early.into_iter().for_each(std::mem::forget);
-        sleep(Duration::from_millis(300)).await;
+        sleep(Duration::from_secs(1)).await;
         gone = Some(Gone { practice: practice.clone(), out: out.clone(), stateless });
     }
     if !out.is_kept_open() {

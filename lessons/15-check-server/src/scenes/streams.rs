@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::finding::Verdict::{NotApplicable, NotObservable, Pass};
 use crate::lane::Lane;
@@ -20,7 +20,11 @@ pub async fn at_once(lane: &mut Lane) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut call = lane.send_call(lane.wire.next_id()).await;
-    sleep(Duration::from_millis(20)).await;
+    // A busy server may not have read it yet: the client goes when the call has begun.
+    let until = Instant::now() + Duration::from_secs(1);
+    while lane.work_of_new(&mut call).await.is_none() && Instant::now() < until {
+        sleep(Duration::from_millis(20)).await;
+    }
     lane.wire.close(call.request.exchange);
     lane.wire.fence().await?;
     sleep(lane.look()).await;
