@@ -10,7 +10,7 @@ fn crates(package: &str) -> Vec<(String, String)> {
     let tree = tree.args(["tree", "--locked", "--package", package]).args(form).output().unwrap();
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
     let lines = String::from_utf8(tree.stdout).unwrap();
-    // A crate of the registry is a name and a version. "(*)" marks what was listed before.
+    // "(*)" marks what was listed before.
     let lines = lines.lines().map(|line| line.trim_end_matches(" (*)"));
     let pairs = lines.filter_map(|line| line.split_once('\t'));
     pairs.map(|(name, features)| (name.replace(" (proc-macro)", ""), features.to_owned())).collect()

@@ -1,6 +1,6 @@
 //! A server is judged from outside: by what its work leaves behind, not by what it says.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -180,8 +180,8 @@ struct Run {
 impl Run {
     /// Starts the server, calls the tool and waits until it works.
     async fn start(job: &Job) -> anyhow::Result<Self> {
-        let home = Home(Some(TempDir::with_prefix("survey-")?));
-        let folder = home.path();
+        let home = Home(TempDir::with_prefix("survey-")?.keep());
+        let folder = &home.0;
         let page = Page::serve().await?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
         let fill = |text: &str| {
@@ -248,8 +248,7 @@ impl Run {
         use std::sync::atomic::Ordering::Relaxed;
         let seen = match &self.witness {
             Witness::Steps => {
-                let text =
-                    std::fs::read_to_string(self.home.path().join("steps")).unwrap_or_default();
+                let text = std::fs::read_to_string(self.home.0.join("steps")).unwrap_or_default();
                 return text.lines().count();
             }
             Witness::Page => return self.page.chunks(),
@@ -300,22 +299,16 @@ impl Drop for Run {
 }
 
 /// The folder in which a server runs. It goes with all processes that have it in their environment.
-struct Home(Option<TempDir>);
-
-impl Home {
-    fn path(&self) -> &Path {
-        self.0.as_ref().map_or(Path::new(""), TempDir::path)
-    }
-}
+struct Home(PathBuf);
 
 impl Drop for Home {
     fn drop(&mut self) {
-        let Some(folder) = self.0.take() else { return };
-        for process in tree::with_environment(&folder.path().to_string_lossy()) {
+        for process in tree::with_environment(&self.0.to_string_lossy()) {
             end(process);
         }
+        let folder = std::mem::take(&mut self.0);
         // Some folders are large, and others wait for this thread. The runtime waits for the rest.
-        tokio::task::spawn_blocking(move || drop(folder));
+        tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder));
     }
 }
 
