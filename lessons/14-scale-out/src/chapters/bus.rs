@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use reqwest::StatusCode;
 use serde_json::Value;
 use shared::calls::State;
@@ -18,6 +19,8 @@ use crate::stage::{LONG, Options, Rig};
 
 /// Calls of a session.
 const CALLS: u32 = 20;
+/// So many of them run at once.
+const AT_ONCE: usize = 4;
 /// How often each rarer case is tried.
 const TRIES: u32 = 20;
 /// Work that ends by itself after its record was looked at twice.
@@ -51,11 +54,13 @@ async fn every_cancel_arrives(options: &Options) -> Result<()> {
     let opened = sessions(options);
     let sessions = (0..opened).map(async |session| {
         let caller = Caller::session(&rig.balancer.url).await?;
-        for call in 0..CALLS {
-            let id = Value::from(format!("{session}-{call}"));
-            cancelled(&caller, &caller, &id).await?;
-        }
-        anyhow::Ok(())
+        let calls = stream::iter(0..CALLS).map(anyhow::Ok);
+        calls
+            .try_for_each_concurrent(AT_ONCE, async |call| {
+                let id = Value::from(format!("{session}-{call}"));
+                cancelled(&caller, &caller, &id).await
+            })
+            .await
     });
     try_join_all(sessions).await?;
     let mut stopped = 0;
@@ -112,15 +117,18 @@ async fn other_sessions_are_left_alone(rig: &Rig, sessions: usize) -> Result<()>
     let pairs = (0..sessions).map(async |pair| {
         let (one, other) =
             (Caller::session(&rig.balancer.url).await?, Caller::session(rig.url(1)).await?);
-        for call in 0..CALLS {
-            let id = Value::from(format!("{pair}-{call}-twice"));
-            let mut bystander = other.work(&id, SHORT).await?;
-            bystander.runs().await?;
-            cancelled(&one, &one.at(rig.url(0)), &id).await?;
-            let stopped = bystander.is_cancelled().await?;
-            ensure!(!stopped, "a cancel stopped the call with the same id in another session");
-        }
-        Ok(())
+        let calls = stream::iter(0..CALLS).map(anyhow::Ok);
+        calls
+            .try_for_each_concurrent(AT_ONCE, async |call| {
+                let id = Value::from(format!("{pair}-{call}-twice"));
+                let mut bystander = other.work(&id, SHORT).await?;
+                bystander.runs().await?;
+                cancelled(&one, &one.at(rig.url(0)), &id).await?;
+                let stopped = bystander.is_cancelled().await?;
+                ensure!(!stopped, "a cancel stopped the call with the same id in another session");
+                Ok(())
+            })
+            .await
     });
     try_join_all(pairs).await?;
     let all = sessions * usize::try_from(CALLS)?;

@@ -150,13 +150,15 @@ impl Caller {
     /// The same, when none of those runs any more.
     pub async fn calls_when_ended(&self) -> Result<Vec<CallRecord>> {
         let asked = Instant::now();
+        let mut pause = PATIENCE / 5000;
         loop {
             let calls = self.calls().await?;
             if calls.iter().all(|call| call.state != State::Running) {
                 return Ok(calls);
             }
             ensure!(asked.elapsed() < 6 * PATIENCE, "calls run on for ever: {calls:?}");
-            sleep(PATIENCE / 500).await;
+            sleep(pause).await;
+            pause = (PATIENCE / 50).min(pause * 2);
         }
     }
 }
