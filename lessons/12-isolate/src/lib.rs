@@ -17,7 +17,7 @@ use anyhow::{Context, ensure};
 use course::lesson::{Lesson, Protocol, Transport};
 use course::narrate::outcome;
 use course::stage::Stage;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join, try_join_all};
 use hosting::layer::Server;
 use shared::calls::State;
 use shared::server::{MAX_STEPS, Setup};
@@ -81,10 +81,10 @@ pub const ATTACKS: [Attack; 18] = [
     Attack { name: "many sessions", on: SESSIONS, play: |scene| Box::pin(floods::sessions(scene)) },
     Attack { name: "many tasks", on: TASKS, play: |scene| Box::pin(floods::tasks(scene)) },
     Attack { name: "big body", on: HTTP, play: |scene| Box::pin(floods::big_body(scene)) },
-    Attack { name: "slow body", on: HTTP, play: |scene| Box::pin(floods::slow_body(scene)) },
     Attack { name: "foreign origin", on: HTTP, play: |scene| Box::pin(floods::origin(scene)) },
     Attack { name: "foreign host", on: HTTP, play: |scene| Box::pin(floods::host(scene)) },
     Attack { name: "long reason", on: MESSAGES, play: |scene| Box::pin(floods::reason(scene)) },
+    Attack { name: "slow body", on: HTTP, play: |scene| Box::pin(floods::slow_body(scene)) },
 ];
 
 /// The request id of the victim's call.
@@ -133,7 +133,15 @@ impl<'a> Scene<'a> {
 
     /// Plays one attack, and asks the server about the victim's call.
     pub async fn survives(&self, attack: &Attack) -> anyhow::Result<()> {
-        let said = (attack.play)(self).await.context(attack.name)?;
+        let said = self.play(attack).await?;
+        self.victim_runs_after(attack, &said).await
+    }
+
+    async fn play(&self, attack: &Attack) -> anyhow::Result<String> {
+        (attack.play)(self).await.context(attack.name)
+    }
+
+    async fn victim_runs_after(&self, attack: &Attack, said: &str) -> anyhow::Result<()> {
         let calls = self.victim.calls().await.context(attack.name)?;
         let call = calls.iter().find(|call| call.call == self.number).context("no such call")?;
         let (name, hit) = (attack.name, outcome(call));
@@ -166,10 +174,20 @@ impl<'a> Scene<'a> {
 pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     let scene = Scene::set(stage).await?;
     println!("📁 the victim's call has the request id {VICTIM}");
-    for attack in
-        ATTACKS.iter().filter(|attack| attack.on.contains(&(stage.transport, stage.protocol)))
-    {
-        scene.survives(attack).await?;
+    let here = |attack: &&Attack| attack.on.contains(&(stage.transport, stage.protocol));
+    // A slow body only waits, so all others come in the meantime.
+    let (slow, others): (Vec<_>, Vec<_>) =
+        ATTACKS.iter().filter(here).partition(|attack| attack.name == "slow body");
+    let waited = try_join_all(slow.iter().map(|attack| scene.play(attack)));
+    let attacked = async {
+        for attack in others {
+            scene.survives(attack).await?;
+        }
+        Ok(())
+    };
+    let (said, ()) = try_join(waited, attacked).await?;
+    for (attack, said) in slow.into_iter().zip(said) {
+        scene.victim_runs_after(attack, &said).await?;
     }
     scene.end().await
 }

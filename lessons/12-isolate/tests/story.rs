@@ -18,7 +18,7 @@ use wrong::Wrong;
 use servers::pipe::{self, Flaw};
 use servers::{Running, bare, clumsy, full, hoarder, naive, stuck, without_limits};
 
-testing::passes_on!("isolate", "", http_2026 stdio_2025 stdio_2026);
+testing::passes_on!("isolate", "", http_2026 stdio_2026);
 testing::readme_shows_real_output!("isolate", Some("100ms"));
 
 /// What the attack says when it has succeeded.
