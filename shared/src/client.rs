@@ -33,6 +33,7 @@ const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(2), Duration::from_milli
 pub struct Client {
     service: RunningService<RoleClient, ClientConfig>,
     arrivals: Arrivals,
+    patience: Duration,
 }
 
 impl Deref for Client {
@@ -156,7 +157,13 @@ impl Client {
                 ClientInitializeError::TransportError { error, .. } => anyhow!(error.error),
                 other => other.into(),
             })?;
-        Ok(Self { service, arrivals })
+        Ok(Self { service, arrivals, patience: PATIENCE })
+    }
+
+    /// The same client, which asks for so long until a call has ended, instead of [`PATIENCE`].
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// All progress that comes in from now on. Take it before the call: the first
@@ -237,13 +244,13 @@ impl Client {
         self.ask_until_ended(call).await
     }
 
-    /// Asks the server until it says that the call no longer runs, for at most [`PATIENCE`].
+    /// Asks the server until it says that the call no longer runs, as long as its patience lasts.
     /// Returns its last word on the call.
     pub async fn ask_until_ended(&self, call: u64) -> anyhow::Result<CallRecord> {
         found(self.ask_while_running(|record| record.call == call).await?, call)
     }
 
-    /// Asks the server, for at most [`PATIENCE`], until it says that nothing runs any more.
+    /// Asks the server, as long as its patience lasts, until it says that nothing runs any more.
     /// Returns its last list.
     pub async fn ask_until_all_ended(&self) -> anyhow::Result<Vec<CallRecord>> {
         self.ask_while_running(|_| true).await
@@ -253,7 +260,7 @@ impl Client {
         &self,
         wanted: impl Fn(&CallRecord) -> bool,
     ) -> anyhow::Result<Vec<CallRecord>> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let [mut pause, longest] = ASK_AGAIN;
         loop {
             let calls = self.list_calls().await?;

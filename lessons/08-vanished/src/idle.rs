@@ -160,7 +160,7 @@ async fn call(
         }
         let ping = ClientRequest::PingRequest(PingRequest::default());
         let _ = timeout(PATIENCE, client.send_request(ping)).await;
-        let late = timeout(PATIENCE, &mut handle.rx).await.ok().transpose()?;
+        let late = timeout(stage.patience, &mut handle.rx).await.ok().transpose()?;
         Ok(Ending { call, pause, early, late })
     };
     tokio::select! {

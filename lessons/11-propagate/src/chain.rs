@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use course::stage::Stage;
 use serde_json::json;
-use shared::client::{Client, PATIENCE};
+use shared::client::Client;
 use tokio::time::{Instant, sleep};
 
 use crate::FOREVER;
@@ -27,13 +27,14 @@ pub struct Chain {
     pub client: Client,
     /// The service at the bottom.
     pub service: Service,
+    patience: Duration,
 }
 
 impl Chain {
     /// A service, and a connection to our server, which starts the database process.
     pub async fn of(stage: &Stage) -> anyhow::Result<Self> {
         let service = Service::start(stage.tick / 10).await?;
-        Ok(Self { client: stage.connect().await?, service })
+        Ok(Self { client: stage.connect().await?, service, patience: stage.patience })
     }
 
     /// An address of the service.
@@ -65,7 +66,7 @@ impl Chain {
         what: &str,
         holds: impl Fn(&Status) -> bool,
     ) -> anyhow::Result<Status> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let [mut pause, longest] = ASK_AGAIN;
         loop {
             let status = self.look(trace).await?;
@@ -74,8 +75,9 @@ impl Chain {
             }
             ensure!(
                 Instant::now() < deadline,
-                "not within {PATIENCE:?}: {what}; the database process has {} queries and {} \
+                "not within {:?}: {what}; the database process has {} queries and {} \
                  streams at work, the service has {} open",
+                self.patience,
                 status.queries,
                 status.streams,
                 self.service.open()

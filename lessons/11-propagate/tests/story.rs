@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use course::lesson::Protocol;
-use course::stage::Stage;
+use course::stage::{BRIEF_PATIENCE, Stage};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use hosting::between::Between;
@@ -119,7 +119,7 @@ fn the_stop_of_an_earlier_step_is_none_of_this_one() {
 }
 
 /// This part of the story ends with that sentence against this server. Both revisions are played
-/// at once: some of the endings are that nothing comes for ten seconds.
+/// at once: some of the endings are that nothing comes.
 macro_rules! notices {
     ($($test:ident: $part:ident, $server:expr, $sentence:literal;)+) => {
         $(
@@ -127,7 +127,9 @@ macro_rules! notices {
             async fn $test() {
                 let ending = async |protocol| {
                     let server = hosted($server).await;
-                    let chain = Chain::of(&stage(&server, protocol)).await.unwrap();
+                    let mut stage = stage(&server, protocol);
+                    stage.patience = BRIEF_PATIENCE;
+                    let chain = Chain::of(&stage).await.unwrap();
                     format!("{:#}", propagate::$part(&chain).await.unwrap_err())
                 };
                 for ending in join_all(BOTH.map(ending)).await {

@@ -17,7 +17,7 @@ use hosting::layer::Server;
 use rmcp::RoleClient;
 use rmcp::service::{RequestHandle, ServiceError};
 use serde_json::{Value, json};
-use shared::client::{Client, PATIENCE, patient, tool_call};
+use shared::client::{Client, patient, tool_call};
 use shared::server::MAX_STEPS;
 use tokio::time::{Instant, timeout};
 
@@ -94,7 +94,7 @@ async fn shutdown(stage: &Stage) -> anyhow::Result<()> {
 
     // 1. A caller that is told can try elsewhere. One that is not told waits for its own timeout.
     for (tool, call) in calls {
-        is_told(tool, call).await?;
+        is_told(stage, tool, call).await?;
         println!("   {tool:18} told after {:.2} s", told_at.elapsed().as_secs_f64());
     }
     // 2. A process manager takes any other code for a crash.
@@ -122,7 +122,7 @@ async fn twice(stage: &Stage) -> anyhow::Result<()> {
     let call = start(&client, "process_large_file").await?;
     server.terminate()?;
     // Its caller is told, so the first signal has arrived. Two at once would count as one.
-    is_told("process_large_file", call).await?;
+    is_told(stage, "process_large_file", call).await?;
     println!("   SIGTERM, and a grace of an hour for a deaf call");
     server.terminate()?;
     let (status, _) = server.ended().await.context("a second signal was ignored")?;
@@ -151,11 +151,12 @@ pub(crate) async fn start(
 }
 
 /// The caller gets an error that says why: the server is shutting down.
-async fn is_told(tool: &str, call: RequestHandle<RoleClient>) -> anyhow::Result<()> {
-    match timeout(PATIENCE, call.await_response()).await {
+async fn is_told(stage: &Stage, tool: &str, call: RequestHandle<RoleClient>) -> anyhow::Result<()> {
+    let patience = stage.patience;
+    match timeout(patience, call.await_response()).await {
         Ok(Err(ServiceError::McpError(error))) if error.message.contains("shutting down") => Ok(()),
         Err(_) | Ok(Err(ServiceError::Timeout { .. })) => {
-            bail!("the caller of {tool} still waits, {PATIENCE:?} after SIGTERM")
+            bail!("the caller of {tool} still waits, {patience:?} after SIGTERM")
         }
         Ok(Err(error)) => bail!("the caller of {tool} was not told, but cut off: {error}"),
         Ok(Ok(answer)) => bail!("the caller of {tool} was not told, but got {answer:?}"),

@@ -44,7 +44,7 @@ pub(crate) async fn metrics(stage: &Stage) -> anyhow::Result<()> {
         tool_result(call.await_response().await?)?;
     }
     // A cancel is not answered here. So wait until the server says that nothing runs any more.
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + stage.patience;
     let mut after = numbers(stage).await?;
     while running(&after)? > ran && Instant::now() < deadline {
         sleep(Duration::from_millis(20)).await;
@@ -87,7 +87,7 @@ pub(crate) async fn stop(stage: &Stage) -> anyhow::Result<()> {
     http(stage, Method::POST, &format!("/calls/{number}/stop")).await?;
 
     // 1. Its caller has cancelled nothing and waits: it is told.
-    let told = timeout(PATIENCE, call.await_response()).await;
+    let told = timeout(stage.patience, call.await_response()).await;
     let told = told.with_context(|| format!("call {number} did not stop for the operator"))?;
     let by_operator = |error: &ServiceError| error.to_string().contains("stopped by the operator");
     ensure!(told.as_ref().is_err_and(by_operator), "the caller was not told why: {told:?}");

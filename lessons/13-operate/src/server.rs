@@ -20,6 +20,7 @@ use tokio::time::timeout;
 pub(crate) struct Serving {
     child: Child,
     log: JoinHandle<String>,
+    patience: Duration,
 }
 
 impl Serving {
@@ -52,7 +53,7 @@ impl Serving {
                 Client::pipe_as(ClientCapabilities::default(), here, version).await?
             }
         };
-        Ok((Self { child, log }, client))
+        Ok((Self { child, log, patience: stage.patience }, client))
     }
 
     /// What a process manager sends.
@@ -63,8 +64,8 @@ impl Serving {
 
     /// Waits for the end of the process. Returns how it ended, and its log.
     pub(crate) async fn ended(mut self) -> anyhow::Result<(ExitStatus, Vec<Value>)> {
-        let Ok(status) = timeout(PATIENCE, self.child.wait()).await else {
-            bail!("the server still runs, {PATIENCE:?} after the signal");
+        let Ok(status) = timeout(self.patience, self.child.wait()).await else {
+            bail!("the server still runs, {:?} after the signal", self.patience);
         };
         let log = timeout(PATIENCE, self.log).await??;
         let events = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();

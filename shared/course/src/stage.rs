@@ -7,7 +7,7 @@ use anyhow::bail;
 use hosting::between::Between;
 use hosting::layer::Server;
 use rmcp::model::ClientCapabilities;
-use shared::client::Client;
+use shared::client::{Client, PATIENCE};
 use shared::server::Setup;
 use shared::stop::Stop;
 use tokio::io::DuplexStream;
@@ -19,6 +19,8 @@ use crate::way::{Protocol, Transport};
 
 /// The length of a step, unless the command line says otherwise.
 pub const DEFAULT_TICK: Duration = Duration::from_secs(1);
+/// The patience with a server that is wrong on purpose: its story is expected to fail.
+pub const BRIEF_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a story is played with.
 pub struct Stage {
@@ -30,6 +32,8 @@ pub struct Stage {
     pub tick: Duration,
     /// What is wrong with the server, if it is wrong on purpose.
     pub wrong: Option<Wrong>,
+    /// How long the story asks until a call has stopped, before it says that it did not.
+    pub patience: Duration,
     /// Whether the server is somebody else's: what the specification leaves open is then only
     /// remarked on.
     pub foreign: bool,
@@ -53,6 +57,7 @@ impl Stage {
             protocol,
             tick: DEFAULT_TICK,
             wrong: None,
+            patience: PATIENCE,
             foreign: false,
             options: Vec::new(),
             place: Place::Url(url.into()),
@@ -91,7 +96,7 @@ impl Stage {
         protocol: Protocol,
     ) -> anyhow::Result<Client> {
         let version = protocol.version();
-        match &self.place {
+        let client = match &self.place {
             Place::Url(url) => Client::http_as(capabilities, url, version).await,
             Place::Child => {
                 let serve = self.program(&["serve", "--transport", "stdio"])?;
@@ -101,7 +106,8 @@ impl Stage {
                 let pipe = hosting::pipe(server.clone(), between, stop.clone());
                 Client::pipe_as(capabilities, pipe, version).await
             }
-        }
+        };
+        Ok(client?.with_patience(self.patience))
     }
 
     /// This program once more, with the options of this run: as a server, or with a chapter.

@@ -6,7 +6,7 @@ mod gone;
 use std::time::Duration;
 
 use course::lesson::Protocol;
-use course::stage::Stage;
+use course::stage::{BRIEF_PATIENCE, Stage};
 use testing::process::Process;
 use testing::story::{HTTP_2025, HTTP_2026, Program, STDIO_2025, STDIO_2026};
 use vanished::idle;
@@ -76,6 +76,7 @@ fn the_victim_is_not_on_the_menu() {
 async fn idle_with(wrong: Option<Wrong>, keep_alive: Duration) -> String {
     let mut stage = Stage::over_http("", Protocol::V2025);
     (stage.tick, stage.wrong) = (Duration::from_millis(800), wrong);
+    stage.patience = BRIEF_PATIENCE;
     let error = Box::pin(idle::idle(&stage, keep_alive)).await.unwrap_err();
     format!("{error:#}")
 }
