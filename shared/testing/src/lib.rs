@@ -11,3 +11,9 @@ pub mod raw;
 pub mod readme;
 pub mod story;
 pub mod tools;
+
+/// How often a test that looks for leaks or rare races does its part: so often with `SOAK=1`, as
+/// in CI, and a tenth of it on a reader's machine.
+pub fn soak(rounds: usize) -> usize {
+    if std::env::var_os("SOAK").is_some() { rounds } else { rounds / 10 }
+}

@@ -18,17 +18,17 @@ use tokio::time::sleep;
 static TURN: Mutex<()> = Mutex::new(());
 
 /// A keep-alive connection or two may have been opened meanwhile, each with two tasks and
-/// two descriptors. A leak of one per call would be a hundred times this.
+/// two descriptors. A leak of one per call would be ten times this, or a hundred times in CI.
 const SLACK: usize = 10;
 
-fn takes_no_more_after_1000_cancels(protocol: ProtocolVersion) {
+fn takes_no_more_after_many_cancels(protocol: ProtocolVersion) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     Runtime::new().unwrap().block_on(async {
         let server = common_server(1).await;
         let client = Client::http(&server.url, protocol).await.unwrap();
         start_and_cancel(&client, 10).await;
         let before = taken();
-        start_and_cancel(&client, 990).await;
+        start_and_cancel(&client, testing::soak(1000)).await;
         let settled = async {
             while taken().into_iter().zip(before).any(|(now, before)| now > before + SLACK) {
                 sleep(Duration::from_millis(20)).await;
@@ -69,11 +69,11 @@ fn taken() -> [usize; 2] {
 }
 
 #[test]
-fn a_thousand_cancels_on_2025_11_25_leave_nothing_behind() {
-    takes_no_more_after_1000_cancels(ProtocolVersion::V_2025_11_25);
+fn many_cancels_on_2025_11_25_leave_nothing_behind() {
+    takes_no_more_after_many_cancels(ProtocolVersion::V_2025_11_25);
 }
 
 #[test]
-fn a_thousand_cancels_on_2026_07_28_leave_nothing_behind() {
-    takes_no_more_after_1000_cancels(ProtocolVersion::V_2026_07_28);
+fn many_cancels_on_2026_07_28_leave_nothing_behind() {
+    takes_no_more_after_many_cancels(ProtocolVersion::V_2026_07_28);
 }

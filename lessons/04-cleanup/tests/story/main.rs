@@ -172,13 +172,13 @@ fn notices_a_tool_that_is_dropped_and_not_told() {
 
 /// Both good tools at once, cancelled at another moment each time.
 #[test]
-fn nothing_is_left_after_50_rounds() {
+fn nothing_is_left_round_after_round() {
     paused(async {
         let setup = setup(3);
         let stage = Stage::in_process(LESSON.server, setup, LESSON.protocols[0], None).unwrap();
         let client = stage.connect().await.unwrap();
         let nothing = inventory(&client).await;
-        for round in 0..50 {
+        for round in 0..testing::soak(50) {
             let mut handles = Vec::new();
             for (tool, report) in
                 [("export", "a"), ("export", "a"), ("export_leased", "a"), ("export_leased", "b")]
@@ -186,7 +186,7 @@ fn nothing_is_left_after_50_rounds() {
                 let call = tool_call(tool, json!({ "report": report, "steps": 1000 }));
                 handles.push(client.send_cancellable_request(call, patient()).await.unwrap());
             }
-            tokio::time::sleep(Duration::from_millis(round)).await;
+            tokio::time::sleep(Duration::from_millis(round as u64)).await;
             for handle in handles {
                 handle.cancel(None).await.unwrap();
             }
