@@ -3,7 +3,6 @@
 //! docs/src/bridges.md has the table. Each test makes the rows of one project anew and compares
 //! them with the page. The server is this lesson's own, and it says itself what it does: it
 //! writes each step and each end to a file.
-#![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
