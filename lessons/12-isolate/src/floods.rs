@@ -21,9 +21,6 @@ use crate::ids::of_task;
 
 /// So many requests of a flood are under way at once.
 const AT_ONCE: usize = 16;
-/// The end of an attack that no limit stops.
-const NO_END: usize = 1100;
-
 /// Calls, one after the other, each with a connection that is dropped at once: on 2025-11-25 that
 /// is no cancel, so the attacker pays nothing and the server works.
 pub(crate) async fn calls(scene: &Scene<'_>) -> anyhow::Result<String> {
@@ -67,7 +64,7 @@ pub(crate) async fn sessions(scene: &Scene<'_>) -> anyhow::Result<String> {
             break Some(reply);
         }
         opened.push(attacker);
-        if opened.len() > NO_END {
+        if opened.len() > scene.no_end {
             break None;
         }
     };
@@ -109,7 +106,7 @@ pub(crate) async fn tasks(scene: &Scene<'_>) -> anyhow::Result<String> {
             Ok(task) => started.push(task),
             Err(reply) => break Some(reply),
         }
-        if started.len() > NO_END {
+        if started.len() > scene.no_end {
             break None;
         }
     };

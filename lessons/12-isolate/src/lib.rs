@@ -91,6 +91,8 @@ pub const ATTACKS: [Attack; 18] = [
 const VICTIM: u32 = 1;
 /// Cancels for ids that no call has.
 const FLOOD: u32 = 10_000;
+/// The end of an attack that no limit stops.
+const NO_END: usize = 1100;
 
 /// The victim at work, and the server that it shares with the attackers.
 pub struct Scene<'a> {
@@ -101,6 +103,8 @@ pub struct Scene<'a> {
     call: Sent,
     /// So many cancels come for ids that no call has.
     pub flood: u32,
+    /// So many sessions or tasks that are not refused show that there is no limit.
+    pub no_end: usize,
     strangers: Mutex<Vec<Attacker>>,
 }
 
@@ -112,7 +116,8 @@ impl<'a> Scene<'a> {
         let before = victim.newest().await?;
         let call = victim.start(&victim.call(VICTIM, MAX_STEPS)).await?;
         let number = victim.newer_than(before).await?;
-        Ok(Self { stage, victim, number, call, flood: FLOOD, strangers: Mutex::default() })
+        let strangers = Mutex::default();
+        Ok(Self { stage, victim, number, call, flood: FLOOD, no_end: NO_END, strangers })
     }
 
     /// A stranger, with a session of its own if there are sessions. On stdio there are no strangers:
