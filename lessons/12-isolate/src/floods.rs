@@ -21,6 +21,7 @@ use crate::ids::of_task;
 
 /// So many requests of a flood are under way at once.
 const AT_ONCE: usize = 16;
+
 /// Calls, one after the other, each with a connection that is dropped at once: on 2025-11-25 that
 /// is no cancel, so the attacker pays nothing and the server works.
 pub(crate) async fn calls(scene: &Scene<'_>) -> anyhow::Result<String> {

@@ -38,7 +38,7 @@ pub async fn play(options: &Options) -> Result<()> {
     overtaken(&rig).await?;
     ids_are_typed(&rig).await?;
     other_sessions_are_left_alone(&rig, sessions(options)).await?;
-    deleted_elsewhere(&rig, options.wrong.is_some()).await?;
+    deleted_elsewhere(&rig, options.wrong == Some(Flaw::DeafToDelete)).await?;
     // Without bells each cancel takes half a second: a few show it.
     ratio(&rig, if options.wrong.is_some() { 4 } else { TRIES }).await?;
     if options.wrong.is_none() {
@@ -137,9 +137,9 @@ async fn other_sessions_are_left_alone(rig: &Rig, sessions: usize) -> Result<()>
 }
 
 /// A session that is deleted on one replica ends on all, with its calls.
-async fn deleted_elsewhere(rig: &Rig, wrong: bool) -> Result<()> {
-    // Work of a replica that does not hear of it soon ends by itself.
-    let steps = if wrong { LONG / 4 } else { LONG };
+async fn deleted_elsewhere(rig: &Rig, deaf: bool) -> Result<()> {
+    // A replica that does not hear of it works to the end.
+    let steps = if deaf { LONG / 4 } else { LONG };
     let sessions = (0..TRIES).map(async |_| {
         let caller = Caller::session(rig.url(0)).await?;
         let mut events = caller.work(&1u32.into(), steps).await?;
