@@ -182,6 +182,12 @@ async fn a_server_is_asked_until_the_end_and_no_longer() {
     assert_eq!(client.ask_until_ended(call).await.unwrap().state, State::Running);
     client.ask_until_all_ended().await.unwrap();
     assert!(since.elapsed() >= 2 * PATIENCE, "it gave up early");
+
+    let client = client.with_patience(PATIENCE / 5);
+    let since = Instant::now();
+    assert_eq!(client.ask_until_ended(call).await.unwrap().state, State::Running);
+    let asked = since.elapsed();
+    assert!(asked >= PATIENCE / 5 && asked < PATIENCE / 2, "its patience is {asked:?}");
 }
 
 /// The server's own list of one call, over HTTP.
