@@ -1,11 +1,10 @@
 //! The server that a client calls: `basic-cancel serve`. It is asked what became of the call.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -65,11 +64,15 @@ impl Asked {
         let program = manifest::built("basic-cancel").context("basic-cancel is not built")?;
         if over == Over::Stdio {
             let folder = TempDir::new()?;
-            let (script, home) = (folder.path().join("server"), folder.path().display());
+            let [text, script] = ["text", "server"].map(|name| folder.path().join(name));
             let serve = format!("{} serve --transport stdio --tick {TICK} -v", program.display());
-            let text = format!("#!/bin/sh\nexec {serve} 2>{home}/$$.log\n");
-            std::fs::write(&script, text)?;
-            std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+            let logged = format!("exec {serve} 2>{}/$$.log", folder.path().display());
+            std::fs::write(&text, format!("#!/bin/sh\n{logged}\n"))?;
+            // Another process writes the script: one that is started here meanwhile would inherit
+            // the file, open for writing, and such a file cannot be started ("Text file busy").
+            let mut install = Command::new("install");
+            let installed = install.args(["-m", "755"]).args([&text, &script]).status().await?;
+            ensure!(installed.success(), "cannot write {}", script.display());
             return Ok(Self::Stdio { folder });
         }
         let mut serve = Command::new(program);
