@@ -25,8 +25,15 @@ pub use crate::arrivals::PATIENCE;
 use crate::arrivals::{Arrivals, Noted, Progress, Traffic};
 use crate::calls::{CallList, CallRecord, State};
 
-/// The first pause between two questions to a server, and the longest.
-const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(100)];
+/// The first pause between two questions to a server.
+pub const PAUSE: Duration = Duration::from_millis(2);
+
+/// Waits until it is time to ask a server again. Doubles the pause, up to 100 ms: an answer that
+/// comes soon is seen at once, and a long wait costs little.
+pub async fn ask_later(pause: &mut Duration) {
+    sleep(*pause).await;
+    *pause = Duration::from_millis(100).min(*pause * 2);
+}
 
 /// A connected client. Derefs to rmcp's [`RunningService`], so a lesson calls rmcp itself.
 #[derive(Debug)]
@@ -210,7 +217,7 @@ impl Client {
                 return Ok(handle);
             }
             ensure!(Instant::now() < deadline, "{name} has done no step within {PATIENCE:?}");
-            sleep(ASK_AGAIN[0]).await;
+            sleep(PAUSE).await;
         }
     }
 
@@ -261,15 +268,14 @@ impl Client {
         wanted: impl Fn(&CallRecord) -> bool,
     ) -> anyhow::Result<Vec<CallRecord>> {
         let deadline = Instant::now() + self.patience;
-        let [mut pause, longest] = ASK_AGAIN;
+        let mut pause = PAUSE;
         loop {
             let calls = self.list_calls().await?;
             let running = |call: &CallRecord| call.state == State::Running && wanted(call);
             if !calls.iter().any(running) || Instant::now() >= deadline {
                 return Ok(calls);
             }
-            sleep(pause).await;
-            pause = longest.min(pause * 2);
+            ask_later(&mut pause).await;
         }
     }
 

@@ -8,15 +8,14 @@ use anyhow::{Context, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use course::stage::Stage;
 use serde_json::json;
-use shared::client::Client;
-use tokio::time::{Instant, sleep};
+use shared::client::{Client, PAUSE, ask_later};
+use tokio::time::Instant;
 
 use crate::FOREVER;
 use crate::caller::{Caller, Note};
 use crate::database::Status;
 use crate::service::Service;
 
-const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(100)];
 const WIDTH: usize = 24;
 /// The hops, from the top to the bottom.
 const HOPS: [&str; 4] = ["server", "query", "fetch", "service"];
@@ -67,7 +66,7 @@ impl Chain {
         holds: impl Fn(&Status) -> bool,
     ) -> anyhow::Result<Status> {
         let deadline = Instant::now() + self.patience;
-        let [mut pause, longest] = ASK_AGAIN;
+        let mut pause = PAUSE;
         loop {
             let status = self.look(trace).await?;
             if holds(&status) {
@@ -82,8 +81,7 @@ impl Chain {
                 status.streams,
                 self.service.open()
             );
-            sleep(pause).await;
-            pause = longest.min(pause * 2);
+            ask_later(&mut pause).await;
         }
     }
 

@@ -5,8 +5,8 @@ use hosting::cancel::REQUEST_CANCELLED;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use shared::calls::{CallList, CallRecord, State};
-use shared::client::PATIENCE;
-use tokio::time::{Instant, sleep, timeout};
+use shared::client::{PATIENCE, PAUSE, ask_later};
+use tokio::time::{Instant, timeout};
 
 /// The revision that has sessions.
 pub const V2025: &str = "2025-11-25";
@@ -150,15 +150,14 @@ impl Caller {
     /// The same, when none of those runs any more.
     pub async fn calls_when_ended(&self) -> Result<Vec<CallRecord>> {
         let asked = Instant::now();
-        let mut pause = PATIENCE / 5000;
+        let mut pause = PAUSE;
         loop {
             let calls = self.calls().await?;
             if calls.iter().all(|call| call.state != State::Running) {
                 return Ok(calls);
             }
             ensure!(asked.elapsed() < 6 * PATIENCE, "calls run on for ever: {calls:?}");
-            sleep(pause).await;
-            pause = (PATIENCE / 50).min(pause * 2);
+            ask_later(&mut pause).await;
         }
     }
 }
