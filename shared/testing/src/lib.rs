@@ -12,8 +12,8 @@ pub mod readme;
 pub mod story;
 pub mod tools;
 
-/// How often a test that looks for leaks or rare races does its part: so often with `SOAK=1`, as
-/// in CI, and a tenth of it on a reader's machine.
-pub fn soak(rounds: usize) -> usize {
-    if std::env::var_os("SOAK").is_some() { rounds } else { rounds / 10 }
+/// The rounds of a test that looks for leaks or rare races: all of them with `SOAK=1`, as in CI,
+/// and every tenth on a reader's machine.
+pub fn soak(rounds: u32) -> impl ExactSizeIterator<Item = u32> {
+    (0..rounds).step_by(if std::env::var_os("SOAK").is_some() { 1 } else { 10 })
 }

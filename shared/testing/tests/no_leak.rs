@@ -28,7 +28,7 @@ fn takes_no_more_after_many_cancels(protocol: ProtocolVersion) {
         let client = Client::http(&server.url, protocol).await.unwrap();
         start_and_cancel(&client, 10).await;
         let before = taken();
-        start_and_cancel(&client, testing::soak(1000)).await;
+        start_and_cancel(&client, testing::soak(1000).len()).await;
         let settled = async {
             while taken().into_iter().zip(before).any(|(now, before)| now > before + SLACK) {
                 sleep(Duration::from_millis(20)).await;

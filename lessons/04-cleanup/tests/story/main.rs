@@ -178,7 +178,7 @@ fn nothing_is_left_round_after_round() {
         let stage = Stage::in_process(LESSON.server, setup, LESSON.protocols[0], None).unwrap();
         let client = stage.connect().await.unwrap();
         let nothing = inventory(&client).await;
-        for round in 0..testing::soak(50) {
+        for round in testing::soak(50) {
             let mut handles = Vec::new();
             for (tool, report) in
                 [("export", "a"), ("export", "a"), ("export_leased", "a"), ("export_leased", "b")]
@@ -186,7 +186,7 @@ fn nothing_is_left_round_after_round() {
                 let call = tool_call(tool, json!({ "report": report, "steps": 1000 }));
                 handles.push(client.send_cancellable_request(call, patient()).await.unwrap());
             }
-            tokio::time::sleep(Duration::from_millis(round as u64)).await;
+            tokio::time::sleep(Duration::from_millis(round.into())).await;
             for handle in handles {
                 handle.cancel(None).await.unwrap();
             }

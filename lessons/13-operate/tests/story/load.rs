@@ -174,7 +174,7 @@ async fn after_a_storm_the_numbers_are_what_the_clients_saw() {
         let x = random.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).unwrap();
         usize::try_from(x >> 33).unwrap()
     };
-    let calls = testing::soak(2000);
+    let calls = testing::soak(2000).len();
     let storm = stream::iter(0..calls).map(|id| {
         let (wire, fate) = (&clients[next() % clients.len()], FATES[next() % FATES.len()]);
         call(wire, id, fate)

@@ -251,7 +251,7 @@ async fn nothing_is_left_of_many_calls() {
     let pipe = hosting::pipe(translate, &Between::default(), Stop::default());
     let host = Client::pipe_as(ClientCapabilities::default(), pipe, Protocol::V2025.version());
     let host = host.await.unwrap();
-    for _ in 0..testing::soak(10) {
+    for _ in testing::soak(10) {
         let handles = start(&host, 200).await;
         until(&calls, "200 running calls", |calls| count(calls, State::Running) == 200).await;
         assert!(upstream.open().entries() >= 400);
@@ -276,7 +276,7 @@ async fn nothing_is_left_of_many_relayed_calls() {
     let relaying = tokio::spawn(relay(host, http(&server.url), Stop::default()));
     let host = Client::pipe_as(ClientCapabilities::default(), near, Protocol::V2025.version());
     let host = host.await.unwrap();
-    for _ in 0..testing::soak(10) {
+    for _ in testing::soak(10) {
         let handles = start(&host, 200).await;
         until(&calls, "200 running calls", |calls| count(calls, State::Running) == 200).await;
         cancel_all(&host, handles).await;
