@@ -50,6 +50,16 @@ pub struct Setup {
     pub turns: Arc<Mutex<()>>,
 }
 
+/// When the server answers requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    All,
+    /// None while its tool is at work.
+    NoneAtWork,
+    /// None any more on this connection: nothing can be asked.
+    NoneAnyMore,
+}
+
 #[derive(Debug)]
 pub struct Lane {
     pub name: String,
@@ -65,8 +75,7 @@ pub struct Lane {
     pub interval: Option<Duration>,
     /// Set if a plain cancel does not stop the work. Finer questions are then pointless.
     pub deaf: bool,
-    /// Set if the server answers nobody while its tool runs.
-    pub blocked: bool,
+    pub answers: Answers,
     pub mark: usize,
 }
 
@@ -126,7 +135,7 @@ impl Lane {
             silent: false,
             interval: None,
             deaf: false,
-            blocked: false,
+            answers: Answers::All,
             mark: 0,
         })
     }
@@ -290,7 +299,7 @@ impl Lane {
     /// A new connection where the old one cannot be used any more.
     pub async fn reopen(&mut self) -> anyhow::Result<()> {
         // Work that no cancel stops would be in the next scene's way, too.
-        let busy = self.blocked || self.deaf;
+        let busy = self.answers == Answers::NoneAtWork || self.deaf;
         let usable = !self.wire.is_http() && !busy && self.wire.fence().await.is_ok();
         if !usable {
             self.wire.kill().await;
@@ -299,7 +308,7 @@ impl Lane {
             if let Some(pid) = self.wire.pid() {
                 self.tree = Tree::of(pid, None);
             }
-            self.blocked = false;
+            self.answers = Answers::All;
         }
         self.mark = self.wire.log.mark();
         Ok(())

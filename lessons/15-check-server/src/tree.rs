@@ -25,6 +25,9 @@ pub type Process = (u32, u64);
 pub struct Sample {
     pub processes: BTreeMap<Process, String>,
     pub files: BTreeSet<String>,
+    /// The inodes of all open sockets.
+    pub sockets: BTreeSet<String>,
+    /// Those of them that were not open in the sample before, and are connections to others.
     pub connections: BTreeSet<String>,
 }
 
@@ -51,54 +54,73 @@ impl Tree {
     }
 
     /// Looks so many times. A number of looks, not a time: on a busy machine each takes longer.
-    pub async fn watch(&self, looks: u32) -> Window {
-        let family = self.sample().processes;
+    /// Returns in which share of the looks a thread had work to do.
+    pub async fn busy(&self, looks: u32) -> f64 {
+        let family = self.members();
         let mut working = 0;
         for _ in 0..looks {
             sleep(LOOK).await;
-            working += u32::from(family.keys().any(|process| works(process.0)));
+            working += u32::from(family.iter().any(|one| works(one.process.0)));
         }
-        Window { busy: f64::from(working) / f64::from(looks), last: self.sample() }
+        f64::from(working) / f64::from(looks)
+    }
+
+    /// Looks so many times, and then at all that the tree holds, and did not hold before.
+    pub async fn watch(&self, looks: u32, before: &Window) -> Window {
+        Window { busy: self.busy(looks).await, last: self.sample(Some(&before.last)) }
     }
 
     /// The tree at rest. A server that was just started may have work of its own for a while.
     pub async fn rest(&self, looks: u32) -> Window {
         const TRIES: usize = 15;
         const QUIET: f64 = 0.15;
-        let mut calmest = self.watch(looks).await;
+        let mut calmest = self.busy(looks).await;
         for _ in 1..TRIES {
-            if calmest.busy <= QUIET {
+            if calmest <= QUIET {
                 break;
             }
-            let next = self.watch(looks).await;
-            if next.busy < calmest.busy {
-                calmest = next;
-            }
+            calmest = self.busy(looks).await.min(calmest);
         }
-        calmest
+        Window { busy: calmest, last: self.sample(None) }
     }
 
-    pub fn sample(&self) -> Sample {
-        let all: Vec<Stat> = pids().filter_map(stat).collect();
+    fn members(&self) -> Vec<Stat> {
+        let mut all: Vec<Stat> = pids().filter_map(stat).collect();
         let mut members = BTreeSet::from([self.root]);
         // Parents are older than their children, but numbers wrap round: look until none is new.
         while all.iter().any(|one| {
             members.contains(&one.parent) && !one.zombie && members.insert(one.process.0)
         }) {}
+        all.retain(|one| members.contains(&one.process.0));
+        all
+    }
+
+    /// The processes of the tree, oldest number first.
+    pub fn processes(&self) -> BTreeMap<Process, String> {
+        self.members().into_iter().map(|one| (one.process, one.name)).collect()
+    }
+
+    /// All that the tree holds. Which new sockets are connections is asked only if there are any:
+    /// after a storm of calls the system's list of connections is long.
+    pub fn sample(&self, before: Option<&Sample>) -> Sample {
         let mut sample = Sample::default();
-        let listed = sockets();
-        for one in all.into_iter().filter(|one| members.contains(&one.process.0)) {
+        for one in self.members() {
             for open in descriptors(one.process.0) {
                 if let Some(inode) = open.strip_prefix("socket:") {
-                    let found = listed.get(inode.trim_matches(['[', ']']));
-                    let foreign = found.filter(|(local, _)| Some(*local) != self.port);
-                    sample.connections.extend(foreign.map(|(_, remote)| remote.clone()));
+                    sample.sockets.insert(inode.trim_matches(['[', ']']).to_owned());
                 } else if open.starts_with('/') && !open.starts_with("/dev/") {
                     sample.files.insert(open);
                 }
             }
             sample.processes.insert(one.process, one.name);
         }
+        let old = before.map_or(&sample.sockets, |before| &before.sockets);
+        let mut new: BTreeSet<_> = sample.sockets.difference(old).cloned().collect();
+        if !new.is_empty() {
+            let listed = connections();
+            new.retain(|inode| listed.get(inode).is_some_and(|local| Some(*local) != self.port));
+        }
+        sample.connections = new;
         sample
     }
 }
@@ -157,21 +179,18 @@ fn descriptors(pid: u32) -> Vec<String> {
         .collect()
 }
 
-/// The established TCP connections by inode: the local port, and the other end.
-fn sockets() -> BTreeMap<String, (u16, String)> {
+/// The local ports of the established TCP connections, by inode.
+fn connections() -> BTreeMap<String, u16> {
     let mut found = BTreeMap::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let text = fs::read_to_string(table).unwrap_or_default();
-        // After a storm of calls most of thousands of lines are closed connections.
+        // Most of thousands of lines may be closed connections.
         for line in text.lines().filter(|line| line.contains(" 01 ")) {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let [_, local, remote, "01", ..] = fields[..] else { continue };
-            let port = |end: &str| u16::from_str_radix(end.rsplit_once(':')?.1, 16).ok();
-            if let (Some(local), Some(remote), Some(inode)) =
-                (port(local), port(remote), fields.get(9))
-            {
-                found
-                    .insert((*inode).to_owned(), (local, format!("port {remote}, socket {inode}")));
+            let [_, local, _, "01", _, _, _, _, _, inode, ..] = fields[..] else { continue };
+            let port = local.rsplit_once(':').map(|(_, port)| u16::from_str_radix(port, 16));
+            if let Some(Ok(port)) = port {
+                found.insert(inode.to_owned(), port);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::lane::{Call, Lane, READING, SETTLE, Unfit, is_progress, plain};
+use crate::lane::{Answers, Call, Lane, READING, SETTLE, Unfit, is_progress, plain};
 use crate::target::Source;
 use crate::tree::{self, Tree, Window};
 use crate::wire::ANSWER;
@@ -58,6 +58,7 @@ impl Lane {
     /// What a tool says of this call's work.
     pub async fn work(&self, call: &Call) -> Option<Work> {
         match &self.setup.source {
+            _ if self.answers == Answers::NoneAnyMore => None,
             Source::None => None,
             Source::Status(_) => {
                 let entries = self.entries().await?;
@@ -293,8 +294,8 @@ async fn processes(tree: &Tree, before: &Window, during: &Window, patience: Dura
     }
     let mut calm = 0;
     loop {
-        let now = tree.watch(READING).await;
-        let busy = worked >= NOTICEABLE && now.busy - before.busy > worked / 2.0;
+        let now = tree.busy(READING).await;
+        let busy = worked >= NOTICEABLE && now - before.busy > worked / 2.0;
         let left = children.iter().filter(|(process, _)| tree::lives(*process)).count();
         let late = Instant::now() > until;
         if left > 0 && late {
@@ -306,7 +307,7 @@ async fn processes(tree: &Tree, before: &Window, during: &Window, patience: Dura
             ));
         }
         if busy && late {
-            let share = percent(now.busy);
+            let share = percent(now);
             return Outcome::RunsOn(format!(
                 "its processes still compute: {share} of the looks found them at work \
                  {patience:?} after the cancel ({work} during the call, {idle} before it)"
@@ -322,7 +323,7 @@ async fn processes(tree: &Tree, before: &Window, during: &Window, patience: Dura
             return Outcome::Stopped(format!(
                 "{gone}its processes were at work in {idle} of the looks before the call, \
                  {work} during it, {} after the cancel",
-                percent(now.busy)
+                percent(now)
             ));
         }
     }

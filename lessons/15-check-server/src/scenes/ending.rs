@@ -35,7 +35,7 @@ pub async fn exit_with_listen(lane: &mut Lane) -> anyhow::Result<()> {
 
 async fn ends(lane: &mut Lane, number: u32) {
     let tree = lane.wire.pid().and_then(|pid| Tree::of(pid, None));
-    let family = tree.map(|tree| tree.sample().processes).unwrap_or_default();
+    let family = tree.map(|tree| tree.processes()).unwrap_or_default();
     let asked = Instant::now();
     lane.wire.end_input().await;
     let exited = lane.wire.exit(LATEST).await.is_some();

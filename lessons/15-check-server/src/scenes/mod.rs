@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use crate::finding::{Finding, Verdict};
-use crate::lane::{Lane, Unfit};
+use crate::lane::{Answers, Lane, Unfit};
 use crate::wire::Revision;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +163,7 @@ pub async fn play(mut lane: Lane, progress: impl Fn(&str)) -> anyhow::Result<Vec
                     (ending, played.await)
                 });
             }
-            if lane.blocked {
+            if lane.answers == Answers::NoneAtWork {
                 break;
             }
         }
@@ -177,7 +177,7 @@ pub async fn play(mut lane: Lane, progress: impl Fn(&str)) -> anyhow::Result<Vec
             (ending, Err(error)) => leave_out(ending, &mut lane, &error),
         }
     }
-    if lane.blocked {
+    if lane.answers == Answers::NoneAtWork {
         let all: Vec<u32> = SCENES.iter().flat_map(|scene| scene.numbers(&lane)).copied().collect();
         for number in all {
             lane.judge(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use crate::finding::Verdict::{Fail, NotApplicable, NotObservable, Pass, Remark, Warn};
-use crate::lane::{Call, Lane, READING, SETTLE, is_progress, plain};
+use crate::lane::{Answers, Call, Lane, READING, SETTLE, is_progress, plain};
 use crate::tree::{self, Window};
 use crate::wire::log::{Event, Frame};
 use crate::wire::{ANSWER, Revision};
@@ -13,6 +13,7 @@ use crate::work::{Outcome, STOP, new_children};
 
 /// A tool of ten seconds has ended by now, whether it was cancelled or not.
 const NATURAL_END: Duration = Duration::from_secs(12);
+const MUTE: &str = "after the cancel the server answers nobody, see 5";
 
 pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     let has_session = lane.wire.is_http() && lane.wire.revision == Revision::Handshake;
@@ -27,9 +28,9 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
         return blocked(lane, &call, &format!("{error:#}")).await;
     }
     lane.judge(16, Pass, "another request was answered while the tool ran");
-    let during = match &lane.tree {
-        Some(tree) => Some(tree.watch(READING).await),
-        None => None,
+    let during = match (&lane.tree, &before) {
+        (Some(tree), Some(before)) => Some(tree.watch(READING, before).await),
+        _ => None,
     };
     learn_interval(lane, &call).await;
 
@@ -44,6 +45,9 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     });
     lane.wire.cancel(&call.request, &reason);
     let served = lane.wire.fence().await;
+    if served.is_err() {
+        lane.answers = Answers::NoneAnyMore;
+    }
     sleep(SETTLE).await;
     let fenced = lane.wire.log.mark();
     sleep(lane.look()).await;
@@ -61,6 +65,9 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     if let (Outcome::Unknown(_), 1..) = (&outcome, steps.len()) {
         let n = steps.len();
         outcome = Outcome::RunsOn(format!("its progress went on: {n} more steps after the fence"));
+    }
+    if has_session {
+        sessionless(lane, &outcome);
     }
     serves_on(lane, served).await;
     let number = match (lane.wire.cancels_by_closing(), had_head.is_empty()) {
@@ -106,7 +113,7 @@ async fn serves_on(lane: &mut Lane, served: anyhow::Result<()>) {
 
 /// The server reads nothing while its tool runs: the cancel will come too late.
 async fn blocked(lane: &mut Lane, call: &Call, why: &str) -> anyhow::Result<()> {
-    lane.blocked = true;
+    lane.answers = Answers::NoneAtWork;
     lane.judge(16, Fail, format!("blocked: while the tool runs nobody is answered ({why})"));
     lane.wire.cancel(&call.request, "mcp-cancel-check");
     if lane.wire.cancels_by_closing() {
@@ -250,21 +257,21 @@ async fn exchanges(lane: &mut Lane, call: &Call, mark: usize) {
         }
         (false, _) => lane.judge(27, Warn, "it stays open: a caller who waits waits for ever"),
     }
-    // 32: without a session only luck brings a cancel to its call.
+}
+
+/// 32: without a session only luck brings a cancel to its call.
+fn sessionless(lane: &mut Lane, outcome: &Outcome) {
     if lane.wire.session().is_some() {
         lane.judge(32, NotApplicable, "the server has sessions");
-    } else if lane.wants(32) {
-        match lane.outcome(call, None, STOP).await {
-            Outcome::Stopped(how) => lane.judge(32, Pass, how),
-            Outcome::RunsOn(how) => {
-                lane.judge(
-                    32,
-                    Warn,
-                    format!("this server has no sessions, and its cancel has no effect: {how}"),
-                );
-            }
-            Outcome::Unknown(why) => lane.judge(32, NotObservable, why),
+        return;
+    }
+    match outcome {
+        Outcome::Stopped(how) => lane.judge(32, Pass, how),
+        Outcome::RunsOn(how) => {
+            let no_effect = "this server has no sessions, and its cancel has no effect";
+            lane.judge(32, Warn, format!("{no_effect}: {how}"));
         }
+        Outcome::Unknown(why) => lane.judge(32, NotObservable, why),
     }
 }
 
@@ -291,6 +298,7 @@ fn strays(lane: &mut Lane, call: &Call, mark: usize, get: Option<u32>) {
 fn own_word(lane: &mut Lane, outcome: &Outcome) {
     let has_word = lane.setup.source != crate::target::Source::None;
     match outcome {
+        _ if lane.answers == Answers::NoneAnyMore => lane.judge(19, NotObservable, MUTE),
         Outcome::RunsOn(how) if how.contains(", but its work went on") => lane.judge(19, Fail, how),
         _ if has_word => lane.judge(19, Pass, "its word agrees with its steps"),
         _ => lane.judge(
@@ -317,6 +325,7 @@ async fn the_reason(lane: &mut Lane, call: &Call, reason: &str) {
         _ if !logged.is_empty() => lane.judge(15, Pass, "the server's log has it"),
         Some(Some(other)) => lane.judge(15, Warn, format!("it was replaced by: {}", plain(&other))),
         Some(None) => lane.judge(15, Warn, "it was lost"),
+        None if lane.answers == Answers::NoneAnyMore => lane.judge(15, NotObservable, MUTE),
         None => lane.judge(
             15,
             NotObservable,
@@ -333,12 +342,11 @@ fn held(lane: &mut Lane, busy: Option<(&Window, &Window)>) {
     };
     let children = new_children(before, during);
     let files: Vec<_> = during.last.files.difference(&before.last.files).cloned().collect();
-    let connections: Vec<_> =
-        during.last.connections.difference(&before.last.connections).cloned().collect();
-    let now = tree.sample();
+    let connections = &during.last.connections;
+    let now = tree.sample(None);
     let orphans = children.iter().filter(|(process, _)| tree::lives(*process)).count();
     let files_left = files.iter().filter(|file| now.files.contains(*file)).count();
-    let connected = connections.iter().filter(|end| now.connections.contains(*end)).count();
+    let connected = connections.iter().filter(|end| now.sockets.contains(*end)).count();
     let opened = children.len() + files.len() + connections.len();
     if orphans > 0 {
         lane.judge(20, Fail, format!("{orphans} of {} child processes still live", children.len()));

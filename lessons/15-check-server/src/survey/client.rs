@@ -17,7 +17,7 @@ const SLACK: u64 = 4;
 const LONG: Duration = Duration::from_secs(200);
 
 /// The time between two looks at the call.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(100);
 /// How long a word to the caller may take once the call has ended.
 const LAST_WORD: Duration = Duration::from_secs(5);
 

@@ -102,7 +102,7 @@ async fn cancelled(job: &Job) -> anyhow::Result<(&'static str, usize, String, bo
 
 async fn at_the_end(job: &Job) -> anyhow::Result<End> {
     let run = Run::start(job).await?;
-    let mut children = run.tree.as_ref().map(|tree| tree.sample().processes).unwrap_or_default();
+    let mut children = run.tree.as_ref().map(Tree::processes).unwrap_or_default();
     let own = children.keys().find(|process| Some(process.0) == run.wire.pid()).copied();
     children.retain(|process, _| Some(*process) != own);
     let at_end = run.steps().await;
@@ -255,7 +255,7 @@ impl Run {
             Witness::Progress => return self.wire.log.all(0, progress).len(),
             // Busy in most of the looks.
             Witness::Busy => match &self.tree {
-                Some(tree) => tree.watch(10).await.busy > 0.5,
+                Some(tree) => tree.busy(10).await > 0.5,
                 None => false,
             },
             Witness::Ask(command) => {
@@ -291,7 +291,7 @@ impl Drop for Run {
     fn drop(&mut self) {
         // The server and what it has started, by their numbers: some outlive it.
         if let Some(tree) = &self.tree {
-            for process in tree.sample().processes.into_keys() {
+            for process in tree.processes().into_keys() {
                 end(process);
             }
         }

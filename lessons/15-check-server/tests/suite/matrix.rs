@@ -107,7 +107,7 @@ fn every_flaw_is_caught_by_its_number() {
     let missed = Mutex::new(Vec::new());
     // Most of the time a case waits.
     thread::scope(|scope| {
-        for _ in 0..16 {
+        for _ in 0..24 {
             scope.spawn(|| {
                 loop {
                     let next = cases.lock().unwrap().pop();

@@ -19,6 +19,24 @@ fn work_that_runs_on_behind_a_silent_wire_is_seen() {
     assert_eq!(report.code, Some(1));
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "needs python3, see .ci/run"]
+fn a_connection_that_outlives_its_call_is_seen() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/holds_a_connection.py");
+    for (way, verdict, seen) in [
+        ("keeps", "warn", "0 files and 2 connections that the call opened are still open"),
+        ("closes", "pass", "gone: 0 processes, 0 files, 2 connections"),
+    ] {
+        let mut checker = check();
+        checker.args(["--json", "--limit", "120", "--only", "20", "--", "python3"]);
+        let report = Report::of(checker.arg(&script).arg(way));
+        assert_eq!(report.verdict(20), verdict, "{way}: {}", report.json);
+        let said = report.finding(20)["seen"].as_str().unwrap();
+        assert!(said.contains(seen), "{way}: {said}");
+    }
+}
+
 /// What it says, and that it could not check.
 fn refusal(arguments: &[&str]) -> String {
     let output = check().args(arguments).output().unwrap();

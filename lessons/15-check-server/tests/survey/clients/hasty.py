@@ -6,7 +6,7 @@ from host import cancel, play
 
 
 def much_later():
-    time.sleep(3)
+    time.sleep(2)
     cancel(7)
 
 

@@ -27,7 +27,7 @@ def play(on_stop):
     hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "host", "version": "1"}}
     post({"id": 0, "method": "initialize", "params": hello})
     post({"method": "notifications/initialized"})
-    work = {"name": "process_large_file", "arguments": {"filename": "large_dataset.csv", "processing_time": 24}}
+    work = {"name": "process_large_file", "arguments": {"filename": "large_dataset.csv", "processing_time": 18}}
     call = {"id": 7, "method": "tools/call", "params": work}
     threading.Thread(target=post, args=[call], daemon=True).start()
     try:

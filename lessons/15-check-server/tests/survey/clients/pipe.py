@@ -15,7 +15,7 @@ def play(on_stop):
     send({"id": 0, "method": "initialize", "params": hello})
     server.stdout.readline()
     send({"method": "notifications/initialized"})
-    work = {"name": "process_large_file", "arguments": {"filename": "large_dataset.csv", "processing_time": 24}}
+    work = {"name": "process_large_file", "arguments": {"filename": "large_dataset.csv", "processing_time": 18}}
     send({"id": 7, "method": "tools/call", "params": work})
     sys.stdin.readline()
     on_stop(server, send)
