@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use hosting::{Door, Site};
 use shared::calls::Calls;
-use shared::client::PATIENCE;
 use shared::dataset::DataFolder;
 use shared::server::Setup;
 use shared::stop::Stop;
@@ -26,7 +25,7 @@ use crate::log;
 use crate::narrate;
 use crate::progress;
 use crate::signals::Signals;
-use crate::stage::{BRIEF_PATIENCE, DEFAULT_TICK, Place, Stage};
+use crate::stage::{DEFAULT_TICK, Place, Stage};
 
 /// How long a server that has ended may take to print its last lines.
 const LAST_NEWS: Duration = Duration::from_millis(100);
@@ -156,12 +155,13 @@ async fn play(
         }
         (None, Transport::Stdio) => (Place::Child, None),
     };
+    let tick = options.tick.unwrap_or(DEFAULT_TICK);
     let stage = Stage {
         transport,
         protocol,
-        tick: options.tick.unwrap_or(DEFAULT_TICK),
+        tick,
         wrong,
-        patience: wrong.map_or(PATIENCE, |_| BRIEF_PATIENCE),
+        patience: Stage::patience_with(wrong, tick),
         foreign,
         options: passed_on(lesson, options),
         place,

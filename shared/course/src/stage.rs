@@ -19,8 +19,8 @@ use crate::way::{Protocol, Transport};
 
 /// The length of a step, unless the command line says otherwise.
 pub const DEFAULT_TICK: Duration = Duration::from_secs(1);
-/// The patience with a server that is wrong on purpose: its story is expected to fail.
-pub const BRIEF_PATIENCE: Duration = Duration::from_secs(3);
+/// The least patience with a server that is wrong on purpose: its story is expected to fail.
+pub const BRIEF_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a story is played with.
 pub struct Stage {
@@ -50,6 +50,12 @@ pub(crate) enum Place {
 }
 
 impl Stage {
+    /// The patience with such a server: a wrong one is given the time of ten steps, in which the
+    /// shorter calls of the lessons end by themselves.
+    pub fn patience_with(wrong: Option<Wrong>, tick: Duration) -> Duration {
+        wrong.map_or(PATIENCE, |_| (tick * 10).clamp(BRIEF_PATIENCE, PATIENCE))
+    }
+
     /// A stage with a server that runs already, over HTTP.
     pub fn over_http(url: impl Into<String>, protocol: Protocol) -> Self {
         Self {

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 testing::passes_on!("cooperative", "", http_2026 stdio_2025 stdio_2026);
-testing::readme_shows_real_output!("cooperative");
+testing::readme_shows_real_output!("cooperative", Some("100ms"));
 
 // The check of the exercise is right about the stub, a solution and wrong answers.
 testing::judges!(cooperative::render:

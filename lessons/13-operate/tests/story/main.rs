@@ -40,7 +40,7 @@ notices! {
     a_server_whose_end_looks_like_a_crash: HTTP_2026, "shutdown --wrong alarming",
         "the server did not end well, but with exit status: 1";
     a_server_that_waits_for_ever: HTTP_2026, "shutdown --wrong patient",
-        "the caller of deaf still waits, 3s after SIGTERM";
+        "the caller of deaf still waits, 2s after SIGTERM";
     a_server_that_ignores_the_second_signal: STDIO_2025, "twice --wrong patient",
         "a second signal was ignored";
     a_server_whose_log_blames_the_healthy: HTTP_2025, "shutdown --wrong deaf",

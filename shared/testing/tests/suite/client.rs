@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use course::stage::{Stage, Wrong};
 use hosting::between::Between;
 use hosting::layer::Server;
 use rmcp::model::{
@@ -185,6 +186,19 @@ async fn a_server_is_asked_until_the_end_and_no_longer() {
     assert_eq!(client.ask_until_ended(call).await.unwrap().state, State::Running);
     let asked = since.elapsed();
     assert!(asked >= PATIENCE / 5 && asked < PATIENCE / 2, "its patience is {asked:?}");
+}
+
+/// The shorter calls of the lessons take ten steps. So a wrong server shows that they end by
+/// themselves, at each length of a step that a README uses.
+#[test]
+fn a_wrong_server_is_given_the_time_of_ten_steps() {
+    let with = |wrong, tick_ms| Stage::patience_with(wrong, Duration::from_millis(tick_ms));
+    for (tick_ms, patience_ms) in [(1, 2_000), (200, 2_000), (500, 5_000), (1_000, 10_000)] {
+        let patience = Duration::from_millis(patience_ms);
+        assert_eq!(with(Some(Wrong::Deaf), tick_ms), patience, "{tick_ms}");
+    }
+    assert_eq!(with(Some(Wrong::Deaf), 3_600_000), PATIENCE);
+    assert_eq!(with(None, 1), PATIENCE);
 }
 
 /// The server's own list of one call, over HTTP.
