@@ -206,6 +206,7 @@ impl Client {
         let call = tool_call(name, arguments);
         let mut handle = self.send_cancellable_request(call, patient()).await?;
         let deadline = Instant::now() + PATIENCE;
+        let mut pause = PAUSE;
         loop {
             if let Ok(answer) = handle.rx.try_recv() {
                 bail!("{name} ended before it could be cancelled: {answer:?}");
@@ -217,7 +218,7 @@ impl Client {
                 return Ok(handle);
             }
             ensure!(Instant::now() < deadline, "{name} has done no step within {PATIENCE:?}");
-            sleep(PAUSE).await;
+            ask_later(&mut pause).await;
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::time::{Duration, Instant, sleep};
 use crate::table::{Process, members};
 
 /// How long [`Group::end`] tries. Only a process that is stuck in the kernel outlives a SIGKILL.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(3);
 
 /// A process group: the child that leads it, and what that starts in turn.
 #[derive(Debug)]

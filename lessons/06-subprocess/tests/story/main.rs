@@ -26,7 +26,7 @@ use tokio::time::{Duration, sleep, timeout};
 const DEADLINE: Duration = Duration::from_secs(30);
 
 testing::passes_on!("subprocess", "", http_2026 stdio_2025 stdio_2026);
-testing::readme_shows_real_output!("subprocess");
+testing::readme_shows_real_output!("subprocess", Some("100ms"));
 
 // The check of the exercise is right about the stub, a solution and wrong answers.
 testing::judges!(subprocess::run:
