@@ -93,7 +93,7 @@ pub async fn one_cancel(chain: &Chain) -> anyhow::Result<()> {
 }
 
 /// 2. The same many times, because one time proves little. Nothing may be left.
-pub async fn fifty(chain: &Chain) -> anyhow::Result<()> {
+async fn fifty(chain: &Chain) -> anyhow::Result<()> {
     let before = chain.look("").await?;
     let mut slowest = chrono::TimeDelta::zero();
     for _ in 0..ROUNDS {

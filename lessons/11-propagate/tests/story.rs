@@ -55,39 +55,30 @@ fn processes() -> HashMap<u32, String> {
     ours.map(|(pid, command)| (pid.parse().unwrap(), command.to_owned())).collect()
 }
 
-/// One cancel at the top, fifty times: the story's second part counts the queries and the streams.
+/// `serve`, and `client` twice: the second story finds what the first has left. In each, the story's
+/// second part cancels at the top, fifty times.
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_cancels_leave_one_database_process_and_the_end_leaves_none() {
-    for protocol in BOTH {
-        let server = hosted(server()).await;
-        let chain = Chain::of(&stage(&server, protocol)).await.unwrap();
-        propagate::fifty(&chain).await.unwrap();
-
-        let left = chain.look("").await.unwrap();
-        assert_eq!((left.queries, left.streams, chain.service.open()), (0, 0, 0));
-        let table = processes();
-        let ours = table.get(&left.pid).expect("the database process is in the table");
-        assert_eq!(table.values().filter(|command| *command == ours).count(), 1, "{table:?}");
-
-        chain.client.close().await.unwrap();
-        server.stop.now();
-        server.hosting.await.unwrap().unwrap();
-        in_time("the end of the database process", async {
-            while processes().contains_key(&left.pid) {
-                sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await;
-    }
-}
-
-/// `serve`, and `client` twice: the second story finds what the first has left.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_runs_on_is_played_against_again() {
     let server = hosted(server()).await;
     for protocol in BOTH {
         propagate::story(&stage(&server, protocol)).await.unwrap();
     }
+    let chain = Chain::of(&stage(&server, Protocol::V2025)).await.unwrap();
+    let left = chain.look("").await.unwrap();
+    assert_eq!((left.queries, left.streams, chain.service.open()), (0, 0, 0));
+    let table = processes();
+    let ours = table.get(&left.pid).expect("the database process is in the table");
+    assert_eq!(table.values().filter(|command| *command == ours).count(), 1, "{table:?}");
+
+    chain.client.close().await.unwrap();
+    server.stop.now();
+    server.hosting.await.unwrap().unwrap();
+    in_time("the end of the database process", async {
+        while processes().contains_key(&left.pid) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
 }
 
 /// Nobody could stop a commit of years.

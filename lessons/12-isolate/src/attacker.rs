@@ -10,7 +10,6 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use shared::calls::{CallList, CallRecord, State};
-use shared::client::PATIENCE;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, Lines};
 use tokio::process::Child;
 use tokio::sync::Mutex;
@@ -25,6 +24,8 @@ pub(crate) struct Attacker {
     http: reqwest::Client,
     url: String,
     pipe: Option<Arc<Mutex<Pipe>>>,
+    /// How long it waits for whatever a server should do.
+    pub(crate) patience: Duration,
 }
 
 /// A request that was sent. Over HTTP, to drop it is to hang up.
@@ -61,6 +62,7 @@ impl Attacker {
             http: reqwest::Client::new(),
             url,
             pipe,
+            patience: stage.patience,
         })
     }
 
@@ -133,7 +135,8 @@ impl Attacker {
                 request = request.header("mcp-name", about);
             }
         }
-        let sent = timeout(PATIENCE, request.send()).await.context("the server says nothing")??;
+        let sent =
+            timeout(self.patience, request.send()).await.context("the server says nothing")??;
         Ok(Sent::Http(sent))
     }
 
@@ -142,8 +145,8 @@ impl Attacker {
         let (status, head, answer) = match (sent, &self.pipe) {
             (Sent::Http(response), _) => {
                 let (status, head) = (response.status(), response.headers().clone());
-                let Ok(text) = timeout(PATIENCE, response.text()).await else {
-                    bail!("no answer within {PATIENCE:?}");
+                let Ok(text) = timeout(self.patience, response.text()).await else {
+                    bail!("no answer within {:?}", self.patience);
                 };
                 let text = text?;
                 let mut data = text.lines().filter_map(|line| line.strip_prefix("data:"));
@@ -206,7 +209,7 @@ impl Attacker {
     /// Ends the session, if it has one, and with it its calls.
     pub(crate) async fn end(&self) -> anyhow::Result<()> {
         if self.session.is_some() {
-            timeout(PATIENCE, self.http(Method::DELETE).send()).await??;
+            timeout(self.patience, self.http(Method::DELETE).send()).await??;
         }
         Ok(())
     }
@@ -245,7 +248,7 @@ impl Attacker {
         complaint: &str,
         find: impl Fn(&[CallRecord]) -> Option<T>,
     ) -> anyhow::Result<T> {
-        let deadline = Instant::now() + PATIENCE * 3;
+        let deadline = Instant::now() + self.patience * 3;
         loop {
             if let Some(found) = find(&self.calls().await?) {
                 return Ok(found);
@@ -262,6 +265,7 @@ struct Pipe {
     input: Lines<BufReader<Box<dyn AsyncRead + Send + Unpin>>>,
     /// The ids of answers that nobody waited for.
     passed: Vec<Value>,
+    patience: Duration,
     /// The server, ended when this is dropped.
     _child: Option<Child>,
 }
@@ -272,21 +276,22 @@ impl Pipe {
             input: impl AsyncRead + Send + Unpin + 'static,
             output: impl AsyncWrite + Send + Unpin + 'static,
             child: Option<Child>,
+            patience: Duration,
         ) -> Pipe {
             let input: Box<dyn AsyncRead + Send + Unpin> = Box::new(input);
             let input = BufReader::new(input).lines();
-            Pipe { output: Box::new(output), input, passed: Vec::new(), _child: child }
+            Pipe { output: Box::new(output), input, passed: Vec::new(), patience, _child: child }
         }
         if let Some(here) = stage.pipe() {
             let (input, output) = tokio::io::split(here);
-            return Ok(pipe(input, output, None));
+            return Ok(pipe(input, output, None, stage.patience));
         }
         let mut server = stage.program(&["serve", "--transport", "stdio"])?;
         server.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = server.spawn()?;
         let ends = child.stdout.take().zip(child.stdin.take());
         let (input, output) = ends.context("a child has an input and an output")?;
-        Ok(pipe(input, output, Some(child)))
+        Ok(pipe(input, output, Some(child), stage.patience))
     }
 
     async fn send(&mut self, message: &Value) -> anyhow::Result<()> {
@@ -297,7 +302,7 @@ impl Pipe {
     /// Reads until the answer to this request comes.
     async fn answer(&mut self, id: &Value) -> anyhow::Result<Value> {
         loop {
-            let line = timeout(PATIENCE, self.input.next_line()).await;
+            let line = timeout(self.patience, self.input.next_line()).await;
             let line = line.context("the server says nothing")??.context("the server has gone")?;
             let message: Value = serde_json::from_str(&line)?;
             if message["id"] == *id {

@@ -10,7 +10,6 @@ use hosting::guard::Limits;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::calls::{CallRecord, MAX_TEXT, State};
-use shared::client::PATIENCE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -144,7 +143,7 @@ pub(crate) async fn slow_body(scene: &Scene<'_>) -> anyhow::Result<String> {
     let sent = format!("{head}content-length: 1000\r\n\r\n{body}");
     connection.write_all(sent.as_bytes()).await?;
     let mut answer = [0; 12];
-    let patience = Limits::default().body + PATIENCE;
+    let patience = Limits::default().body + attacker.patience;
     let answered = timeout(patience, connection.read_exact(&mut answer)).await;
     ensure!(answered.is_ok(), "the server still waits for a slow body");
     answered??;
@@ -174,7 +173,7 @@ async fn foreign(scene: &Scene<'_>, name: &str, value: &str) -> anyhow::Result<u
     if scene.stage.protocol == Protocol::V2026 {
         request = request.header("mcp-method", "tools/list");
     }
-    Ok(timeout(PATIENCE, request.send()).await??.status().as_u16())
+    Ok(timeout(attacker.patience, request.send()).await??.status().as_u16())
 }
 
 /// A reason as long as a body may be, full of what moves a terminal's cursor.

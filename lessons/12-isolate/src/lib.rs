@@ -35,7 +35,7 @@ pub const LESSON: Lesson = Lesson {
     protocols: &[Protocol::V2025, Protocol::V2026],
     server: |setup| {
         // A long step: the calls of a flood should wait, and not work.
-        let tick = setup.tick.max(Duration::from_secs(1));
+        let tick = setup.tick.max(Duration::from_millis(500));
         Ok(Server::new(TaskServer::new(Setup { tick, ..setup })?))
     },
     story: |stage| Box::pin(story(stage)),

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use course::lesson::Protocol::{self, V2025, V2026};
 use course::lesson::Transport;
-use course::stage::Stage;
+use course::stage::{BRIEF_PATIENCE, Stage};
 use isolate::{ATTACKS, LESSON, Scene};
 use shared::stop::Stop;
 use testing::hosted::setup;
@@ -23,7 +23,8 @@ testing::readme_shows_real_output!("isolate", Some("100ms"));
 
 /// What the attack says when it has succeeded.
 async fn succeeds(attack: &str, protocol: Protocol, server: Running) -> String {
-    let stage = Stage::over_http(&server.url, protocol);
+    let mut stage = Stage::over_http(&server.url, protocol);
+    stage.patience = BRIEF_PATIENCE;
     let mut scene = Scene::set(&stage).await.unwrap();
     // A server without limits gives itself away sooner.
     scene.no_end = 200;

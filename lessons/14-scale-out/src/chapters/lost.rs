@@ -18,7 +18,7 @@ const CALLS: u32 = 20;
 /// Of rmcp's own client.
 const MORE: usize = 10;
 /// Work that soon ends by itself, since nobody will stop it.
-const STEPS: u32 = 8;
+const STEPS: u32 = 5;
 
 /// Plays the chapter.
 pub async fn play(options: &Options) -> Result<()> {
