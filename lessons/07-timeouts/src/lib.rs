@@ -92,7 +92,7 @@ async fn dropped(stage: &Stage) -> anyhow::Result<()> {
     println!("   call_tool, lost a select!      {}", told(&client, "a dropped call").await?);
 
     // 2. The same with tokio's timeout, which drops what it has waited for long enough.
-    let limit = Duration::from_secs(1);
+    let limit = Duration::from_millis(500);
     let answer = timeout(limit, client.call_tool(work(MAX_STEPS))).await;
     ensure!(answer.is_err(), "tokio's timeout did not come first: the call had ended");
     println!("   call_tool, in tokio's timeout  {}", told(&client, "tokio's timeout").await?);
@@ -118,7 +118,7 @@ async fn deadline(stage: &Stage) -> anyhow::Result<()> {
     let client = stage.connect().await?;
     // A deadline that suits the server: longer than a few of its steps.
     let tick = tick_of_the_server(stage, &client).await?;
-    let limit = (tick * 3).max(Duration::from_secs(1));
+    let limit = (tick * 3).max(Duration::from_millis(500));
 
     // 1. The call takes far longer than its caller is ready to wait. When the time is over, the
     //    caller gets an error, and the server a cancel.
@@ -130,7 +130,7 @@ async fn deadline(stage: &Stage) -> anyhow::Result<()> {
         ended(&answer)
     );
     let server = told(&client, "the deadline").await?;
-    println!("   {limit:?}, no more      error after {took:.1} s   {server}");
+    println!("   {:16} error after {took:.1} s   {server}", format!("{limit:?}, no more"));
 
     // 2. Now each progress notification starts the clock anew. It has become a deadline for
     //    silence, and a call that talks may take as long as it likes: here, twice that time.
@@ -144,7 +144,7 @@ async fn deadline(stage: &Stage) -> anyhow::Result<()> {
         outcome(&server),
         ended(&answer)
     );
-    println!("   {silence:?} of silence    answer after {took:.1} s");
+    println!("   {:16} answer after {took:.1} s", format!("{silence:?} of silence"));
 
     // 3. So a call that talks and never ends needs a second deadline, which nothing puts off.
     let cap = |limit: Duration| limit * 3 / 2;
@@ -157,7 +157,7 @@ async fn deadline(stage: &Stage) -> anyhow::Result<()> {
         ended(&answer)
     );
     let server = told(&client, "the hard cap").await?;
-    println!("   {cap:?} in all      error after {took:.1} s   {server}");
+    println!("   {:16} error after {took:.1} s   {server}", format!("{cap:?} in all"));
     client.close().await
 }
 

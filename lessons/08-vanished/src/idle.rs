@@ -44,10 +44,10 @@ pub async fn idle(stage: &Stage, mut keep_alive: Duration) -> anyhow::Result<()>
     println!("   two calls at once, one of them silent; this takes about {wait} s");
     let longest = keep_alive * 4;
     let (silent, talking) = loop {
-        // One call takes as many steps as outlive the session, the silent one half as many again.
+        // One call takes as many steps as outlive the session, the silent one a third more.
         let outlive = (keep_alive + DRAIN).as_millis() / stage.tick.as_millis().max(1) + 1;
         let outlive = u32::try_from(outlive)?;
-        let silent = call(stage, keep_alive, (outlive + outlive / 2).min(MAX_STEPS), true);
+        let silent = call(stage, keep_alive, (outlive + outlive / 3).min(MAX_STEPS), true);
         let talking = call(stage, keep_alive, outlive, false);
         let (silent, talking) = tokio::try_join!(silent, talking)?;
         // A busy machine may fall silent between two steps, and the session is closed rightly.

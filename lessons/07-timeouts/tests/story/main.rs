@@ -31,7 +31,7 @@ fn notices_a_server_that_is_not_told_of_a_dropped_call() {
 #[test]
 fn a_server_with_another_step_is_not_accused() {
     std::thread::scope(|scope| {
-        for (way, tick) in [(HTTP_2025, "60ms"), (HTTP_2026, "400ms")] {
+        for (way, tick) in [(HTTP_2025, "60ms"), (HTTP_2026, "250ms")] {
             scope.spawn(move || {
                 let server = Process::http(PROGRAM, tick);
                 let played = Program(PROGRAM).play(&format!("{way} deadline --url {}", server.url));

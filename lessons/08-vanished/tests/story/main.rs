@@ -72,24 +72,25 @@ fn the_victim_is_not_on_the_menu() {
     assert!(help.contains("killed") && !help.contains("victim"), "{help}");
 }
 
-/// How the chapter `idle` ends with sessions that are closed after `keep_alive`.
-async fn idle_with(wrong: Option<Wrong>, keep_alive: Duration) -> String {
+/// How the chapter `idle` ends with sessions that are closed after a silence of `keep_alive_ms`.
+async fn idle_with(wrong: Option<Wrong>, tick_ms: u64, keep_alive_ms: u64) -> String {
     let mut stage = Stage::over_http("", Protocol::V2025);
-    (stage.tick, stage.wrong) = (Duration::from_millis(800), wrong);
+    (stage.tick, stage.wrong) = (Duration::from_millis(tick_ms), wrong);
     stage.patience = BRIEF_PATIENCE;
-    let error = Box::pin(idle::idle(&stage, keep_alive)).await.unwrap_err();
+    let error =
+        Box::pin(idle::idle(&stage, Duration::from_millis(keep_alive_ms))).await.unwrap_err();
     format!("{error:#}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn notices_a_silent_call_that_survives_its_session() {
-    let error = idle_with(Some(Wrong::Deaf), Duration::from_secs(1)).await;
+    let error = idle_with(Some(Wrong::Deaf), 50, 300).await;
     let sentence = "the closed session did not take its silent call with it: the call finished";
     assert!(error.contains(sentence), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn notices_a_session_that_is_closed_between_two_steps() {
-    let error = idle_with(None, Duration::from_millis(400)).await;
+    let error = idle_with(None, 800, 400).await;
     assert!(error.contains("progress did not keep the session open: the call cancel"), "{error}");
 }

@@ -6,7 +6,7 @@ use course::lesson::{Lesson, Protocol};
 use testing::story::{Program, ending};
 use wrong::Wrong;
 
-testing::passes_on!("mcp-bridge", "--tick 200ms", http_2026 stdio_2025 stdio_2026);
+testing::passes_on!("mcp-bridge", "--tick 100ms", http_2026 stdio_2025 stdio_2026);
 
 #[test]
 fn readme_shows_real_output() {

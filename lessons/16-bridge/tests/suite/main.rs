@@ -1,9 +1,9 @@
 //! One program for all tests: most of their time is waiting, so they wait together. They start in
-//! the order of their names: those of `chapters` wait longest.
+//! the order of their names: those of `bridges` and `chapters` wait longest.
 
-mod chapters;
-mod counted;
 #[cfg(unix)]
-mod real;
+mod bridges;
+mod chapters;
+mod command;
+mod counted;
 mod slow;
-mod tool;
