@@ -44,6 +44,8 @@ const MATRIX: &[Case] = &[
     (17, "early-deaf", Stdio, "fail"),
     (18, "leaky", Stdio, "fail"),
     (19, "liar", Stdio, "fail"),
+    // It answers nobody after a cancel, so its word on the work is none.
+    (19, "hangs-up", Stdio, "not observable"),
     (21, "lingers", Stdio, "warn"),
     (22, "hasty", Stdio, "warn"),
     (23, "answers-at-the-end", Stdio, "fail"),
