@@ -173,7 +173,7 @@ async fn on_stdio_the_end_of_input_waits_for_the_results() {
     assert_eq!(peer.next().await["id"], 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn on_stdio_what_is_still_open_after_a_while_is_cancelled() {
     let (mut peer, mut server) = connection(CancelAware::silent);
     peer.call(1).await;

@@ -94,7 +94,7 @@ async fn all_calls_first_and_then_what_changes() {
 #[tokio::test]
 async fn the_stop_button_stops_one_call() {
     for protocol in BOTH {
-        let server = Paged::start(200).await;
+        let server = Paged::start(80).await;
         let client = server.client(protocol).await;
         let (one, two) = (client.work("one", 3600).await, client.work("two", 5).await);
         let mut viewer = server.watch().await;
@@ -116,7 +116,7 @@ async fn the_stop_button_stops_one_call() {
 
 #[tokio::test]
 async fn a_tool_that_does_not_look_runs_on() {
-    let server = Paged::start_wrong(Some(Wrong::Deaf), 100).await;
+    let server = Paged::start_wrong(Some(Wrong::Deaf), 30).await;
     let client = server.client(Protocol::V2025).await;
     let _call = client.work("mine", 20).await;
     let mut viewer = server.watch().await;
