@@ -308,8 +308,8 @@ impl Lane {
             if let Some(pid) = self.wire.pid() {
                 self.tree = Tree::of(pid, None);
             }
-            self.answers = Answers::All;
         }
+        self.answers = Answers::All;
         self.mark = self.wire.log.mark();
         Ok(())
     }

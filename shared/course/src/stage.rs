@@ -50,8 +50,8 @@ pub(crate) enum Place {
 }
 
 impl Stage {
-    /// The patience with such a server: a wrong one is given the time of ten steps, in which the
-    /// shorter calls of the lessons end by themselves.
+    /// How long a story asks until a call has stopped. A server that is wrong on purpose gets the
+    /// time of ten steps, in which the shorter calls of the lessons end by themselves.
     pub fn patience_with(wrong: Option<Wrong>, tick: Duration) -> Duration {
         wrong.map_or(PATIENCE, |_| (tick * 10).clamp(BRIEF_PATIENCE, PATIENCE))
     }
