@@ -76,6 +76,17 @@ impl Report {
         self.json["findings"].as_array().unwrap().iter()
     }
 
+    /// What the server is accused of, and what could not be judged because the check did not come
+    /// to its end.
+    pub fn accusations(&self) -> impl Iterator<Item = &Value> {
+        self.findings().filter(|finding| {
+            let seen = finding["seen"].as_str().unwrap();
+            let cut =
+                seen.starts_with("the time was up") || seen.starts_with("the check broke off");
+            cut || finding["verdict"] == "fail" || finding["verdict"] == "warn"
+        })
+    }
+
     /// The finding on this behaviour, in the first lane that has one.
     pub fn finding(&self, number: u32) -> &Value {
         let found = self.findings().find(|finding| finding["number"] == number);
