@@ -10,10 +10,11 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use shared::calls::{CallList, CallRecord, State};
+use shared::client::{PAUSE, ask_later};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, Lines};
 use tokio::process::Child;
 use tokio::sync::Mutex;
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::{Duration, Instant, timeout};
 
 /// A client: over HTTP, or at the other end of a pipe. Clones share its session, or its pipe.
 #[derive(Clone)]
@@ -153,9 +154,11 @@ impl Attacker {
                 let last = data.rfind(|data| !data.trim().is_empty()).unwrap_or(&text);
                 (status, head, serde_json::from_str(last).unwrap_or_default())
             }
-            (Sent::Pipe(id), Some(pipe)) if !id.is_null() => {
-                (StatusCode::OK, HeaderMap::new(), pipe.lock().await.answer(&id).await?)
-            }
+            (Sent::Pipe(id), Some(pipe)) if !id.is_null() => (
+                StatusCode::OK,
+                HeaderMap::new(),
+                pipe.lock().await.answer(&id, self.patience).await?,
+            ),
             // Nothing answers a notification.
             (Sent::Pipe(_), _) => (StatusCode::ACCEPTED, HeaderMap::new(), Value::Null),
         };
@@ -249,12 +252,13 @@ impl Attacker {
         find: impl Fn(&[CallRecord]) -> Option<T>,
     ) -> anyhow::Result<T> {
         let deadline = Instant::now() + self.patience * 3;
+        let mut pause = PAUSE;
         loop {
             if let Some(found) = find(&self.calls().await?) {
                 return Ok(found);
             }
             ensure!(Instant::now() < deadline, "{complaint}");
-            sleep(Duration::from_millis(50)).await;
+            ask_later(&mut pause).await;
         }
     }
 }
@@ -265,7 +269,6 @@ struct Pipe {
     input: Lines<BufReader<Box<dyn AsyncRead + Send + Unpin>>>,
     /// The ids of answers that nobody waited for.
     passed: Vec<Value>,
-    patience: Duration,
     /// The server, ended when this is dropped.
     _child: Option<Child>,
 }
@@ -276,22 +279,21 @@ impl Pipe {
             input: impl AsyncRead + Send + Unpin + 'static,
             output: impl AsyncWrite + Send + Unpin + 'static,
             child: Option<Child>,
-            patience: Duration,
         ) -> Pipe {
             let input: Box<dyn AsyncRead + Send + Unpin> = Box::new(input);
             let input = BufReader::new(input).lines();
-            Pipe { output: Box::new(output), input, passed: Vec::new(), patience, _child: child }
+            Pipe { output: Box::new(output), input, passed: Vec::new(), _child: child }
         }
         if let Some(here) = stage.pipe() {
             let (input, output) = tokio::io::split(here);
-            return Ok(pipe(input, output, None, stage.patience));
+            return Ok(pipe(input, output, None));
         }
         let mut server = stage.program(&["serve", "--transport", "stdio"])?;
         server.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = server.spawn()?;
         let ends = child.stdout.take().zip(child.stdin.take());
         let (input, output) = ends.context("a child has an input and an output")?;
-        Ok(pipe(input, output, Some(child), stage.patience))
+        Ok(pipe(input, output, Some(child)))
     }
 
     async fn send(&mut self, message: &Value) -> anyhow::Result<()> {
@@ -299,10 +301,10 @@ impl Pipe {
         Ok(self.output.flush().await?)
     }
 
-    /// Reads until the answer to this request comes.
-    async fn answer(&mut self, id: &Value) -> anyhow::Result<Value> {
+    /// Reads until the answer to this request comes. Each line may take so long.
+    async fn answer(&mut self, id: &Value, patience: Duration) -> anyhow::Result<Value> {
         loop {
-            let line = timeout(self.patience, self.input.next_line()).await;
+            let line = timeout(patience, self.input.next_line()).await;
             let line = line.context("the server says nothing")??.context("the server has gone")?;
             let message: Value = serde_json::from_str(&line)?;
             if message["id"] == *id {
