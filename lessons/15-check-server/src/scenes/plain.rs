@@ -343,10 +343,10 @@ fn held(lane: &mut Lane, busy: Option<(&Window, &Window)>) {
     let children = new_children(before, during);
     let files: Vec<_> = during.last.files.difference(&before.last.files).cloned().collect();
     let connections = &during.last.connections;
-    let now = tree.sample(None);
+    let now = tree.sample(Some(&before.last));
     let orphans = children.iter().filter(|(process, _)| tree::lives(*process)).count();
     let files_left = files.iter().filter(|file| now.files.contains(*file)).count();
-    let connected = connections.iter().filter(|end| now.sockets.contains(*end)).count();
+    let connected = connections.iter().filter(|end| now.connections.contains(*end)).count();
     let opened = children.len() + files.len() + connections.len();
     if orphans > 0 {
         lane.judge(20, Fail, format!("{orphans} of {} child processes still live", children.len()));

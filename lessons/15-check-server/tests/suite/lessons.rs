@@ -48,17 +48,8 @@ pub fn numbers(report: &Report, verdict: &str) -> Vec<u64> {
     found.map(|one| one["number"].as_u64().unwrap()).collect()
 }
 
-fn at(url: &str) -> Report {
-    only(url, "")
-}
-
-/// Checks these behaviours only, or all.
-fn only(url: &str, numbers: &str) -> Report {
-    let mut checker = check();
-    if !numbers.is_empty() {
-        checker.args(["--only", numbers]);
-    }
-    Report::of(checker.args([url, "--json", "--limit", "120"]).args(LONG))
+fn at(url: &str, options: &[&str]) -> Report {
+    Report::of(check().args([url, "--json", "--limit", "120"]).args(LONG).args(options))
 }
 
 fn started(server: &Command) -> Report {
@@ -79,7 +70,7 @@ fn the_lessons_server_is_not_accused() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let server = serve(&[]);
-            let report = at(&server.url);
+            let report = at(&server.url, &[]);
             assert_eq!(accused(&report, &[]), [""; 0]);
             assert_eq!(report.code, Some(0));
             assert_eq!(report.verdict(1), "pass");
@@ -107,8 +98,10 @@ fn the_minimal_server_is_not_accused() {
     let program = program("examples").join("server");
     // Over HTTP, rmcp makes these wait for five seconds each: another checker has the others.
     let slow = [13, 24];
-    // The checklist has no check 38 and 40.
-    let quick: Vec<_> = (1..=49).filter(|number| ![13, 24, 38, 40].contains(number)).collect();
+    // The checklist has no such check.
+    let none = [38, 40];
+    let quick = |number: &u32| !slow.contains(number) && !none.contains(number);
+    let quick: Vec<u32> = (1..=49).filter(quick).collect();
     let list = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     let (program, twice) = (&program, &twice);
     thread::scope(|scope| {
@@ -117,7 +110,7 @@ fn the_minimal_server_is_not_accused() {
                 let mut server = Command::new(program);
                 server.arg("127.0.0.1:0");
                 let server = Practice::at_a_url(server);
-                let report = twice(&|| only(&server.url, &numbers));
+                let report = twice(&|| at(&server.url, &["--only", &numbers]));
                 assert_eq!(accused(&report, &EXPLAINED), [""; 0]);
                 assert_eq!(report.code, Some(0));
             });
@@ -162,7 +155,7 @@ fn the_bridge_changes_no_verdict() {
     let bridge = program("mcp-bridge");
     let stdio = on_stdio();
     let failures = thread::scope(|scope| {
-        let direct_http = scope.spawn(|| verdicts(&at(&serve(&[]).url)));
+        let direct_http = scope.spawn(|| verdicts(&at(&serve(&[]).url, &[])));
         let direct_stdio = scope.spawn(|| verdicts(&started(&stdio)));
         let mut to_http = Vec::new();
         for (flags, expected) in first(STDIO_TO_HTTP) {
@@ -181,7 +174,7 @@ fn the_bridge_changes_no_verdict() {
             let mut server = Command::new(&bridge);
             server.args(["--addr", "127.0.0.1:0"]).args(*flags).arg("--");
             server.arg(stdio.get_program()).args(stdio.get_args());
-            let checked = scope.spawn(move || at(&Practice::at_a_url(server).url));
+            let checked = scope.spawn(move || at(&Practice::at_a_url(server).url, &[]));
             to_stdio.push((flags, checked, *expected));
         }
         let mut failures = Vec::new();
