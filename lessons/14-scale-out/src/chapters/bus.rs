@@ -24,7 +24,7 @@ const AT_ONCE: usize = 4;
 /// How often each rarer case is tried.
 const TRIES: u32 = 20;
 /// Work that ends by itself after its record was looked at twice.
-const SHORT: u32 = 24;
+const SHORT: u32 = 30;
 
 /// So many sessions are opened at once. Wrong replicas give themselves away in two.
 fn sessions(options: &Options) -> usize {

@@ -12,18 +12,18 @@ use crate::flaw::Flaw;
 use crate::replica::Manner;
 use crate::stage::replicas::count;
 use crate::stage::wire::{Caller, work};
-use crate::stage::{Options, Rig};
+use crate::stage::{Options, Rig, TICK};
 
 const CALLS: u32 = 20;
 /// Of rmcp's own client.
 const MORE: usize = 10;
 /// Work that soon ends by itself, since nobody will stop it.
-const STEPS: u32 = 5;
+const STEPS: u32 = 8;
 
 /// Plays the chapter.
 pub async fn play(options: &Options) -> Result<()> {
     let flaw = options.wrong.or(Some(Flaw::NoBus));
-    let rig = Rig::start(options, 2, Manner { flaw, ..options.manner() }).await?;
+    let rig = Rig::start(options, 2, Manner { flaw, tick: TICK, ..options.manner() }).await?;
 
     // 1. A session that any replica can go on with. Each request goes to the next replica.
     let caller = Caller::session(&rig.balancer.url).await?;
