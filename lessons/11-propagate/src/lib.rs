@@ -47,12 +47,17 @@ const ROUNDS: usize = 50;
 /// The lesson. Read it from top to bottom.
 pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     let chain = Chain::of(stage).await?;
-    one_cancel(&chain).await?;
-    fifty(&chain).await?;
-    siblings(&chain).await?;
-    forgotten(&chain).await?;
-    shielded(&chain).await?;
+    parts(&chain).await?;
     chain.client.close().await
+}
+
+/// Its five parts.
+pub async fn parts(chain: &Chain) -> anyhow::Result<()> {
+    one_cancel(chain).await?;
+    fifty(chain).await?;
+    siblings(chain).await?;
+    forgotten(chain).await?;
+    shielded(chain).await
 }
 
 /// 1. The user stops the agent in the second step of three.
