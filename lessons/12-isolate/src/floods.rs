@@ -73,9 +73,8 @@ pub(crate) async fn sessions(scene: &Scene<'_>) -> anyhow::Result<String> {
         bail!("not one further session was opened: {}", status.unwrap_or_default())
     };
     let served = oldest.is_served(1).await;
-    for attacker in &opened {
-        attacker.end().await?;
-    }
+    let ends = stream::iter(&opened).map(Attacker::end).buffer_unordered(AT_ONCE);
+    ends.try_for_each(async |()| Ok(())).await?;
     let Some(refused) = refused else { bail!("no end of sessions: {}", opened.len()) };
     ensure!(refused.status == 503, "a session too many is answered {}", refused.status);
     let retry = refused.head.get("retry-after").context("not told when to try again")?.to_str()?;

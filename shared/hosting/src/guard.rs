@@ -44,7 +44,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let body = Duration::from_secs(10);
+        let body = Duration::from_secs(5);
         Self { calls: 10_000, calls_per_session: 250, sessions: 1000, body }
     }
 }
