@@ -20,7 +20,7 @@ use crate::stage::{LONG, Options, Rig};
 /// Calls of a session.
 const CALLS: u32 = 20;
 /// So many of them run at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 10;
 /// How often each rarer case is tried.
 const TRIES: u32 = 20;
 /// Work that ends by itself after its record was looked at twice.

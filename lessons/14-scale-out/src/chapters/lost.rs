@@ -27,7 +27,7 @@ pub async fn play(options: &Options) -> Result<()> {
 
     // 1. A session that any replica can go on with. Each request goes to the next replica.
     let caller = Caller::session(&rig.balancer.url).await?;
-    let mut accepted = 0;
+    let (mut accepted, mut open) = (0, Vec::new());
     for id in 1..=CALLS {
         let mut events = caller.work(&id.into(), STEPS).await?;
         events.runs().await?;
@@ -36,6 +36,9 @@ pub async fn play(options: &Options) -> Result<()> {
         if caller.cancel(&id.into()).await? == StatusCode::ACCEPTED {
             accepted += 1;
         }
+        open.push(events);
+    }
+    for events in open {
         events.last().await?;
     }
     let (mut stopped, mut ran_on) = (0, 0);
