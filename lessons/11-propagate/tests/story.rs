@@ -1,7 +1,7 @@
 //! The story passes on every way it names, leaves no process behind, and ends by its own
 //! sentence against servers that are wrong on purpose.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -55,31 +55,35 @@ fn processes() -> HashMap<u32, String> {
     ours.map(|(pid, command)| (pid.parse().unwrap(), command.to_owned())).collect()
 }
 
-/// `serve`, and `client` twice: the second story finds what the first has left. In each, the story's
-/// second part cancels at the top, fifty times, and all its parts leave nothing at work.
+/// `serve`, and `client` twice: the second finds what the first has left. All parts of the story,
+/// the fifty cancels among them, leave nothing at work.
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_cancels_leave_one_database_process_and_the_end_leaves_none() {
-    let server = hosted(server()).await;
-    let mut databases = HashSet::new();
-    for protocol in BOTH {
+    join_all(BOTH.map(async |protocol| {
+        let server = hosted(server()).await;
         let chain = Chain::of(&stage(&server, protocol)).await.unwrap();
         propagate::parts(&chain).await.unwrap();
+        let second = Chain::of(&stage(&server, protocol)).await.unwrap();
+        propagate::one_cancel(&second).await.unwrap();
+        assert_eq!(second.service.open(), 0);
+        second.client.close().await.unwrap();
 
         let left = chain.look("").await.unwrap();
         assert_eq!((left.queries, left.streams, chain.service.open()), (0, 0, 0));
         let table = processes();
         let ours = table.get(&left.pid).expect("the database process is in the table");
         assert_eq!(table.values().filter(|command| *command == ours).count(), 1, "{table:?}");
-        databases.insert(left.pid);
+
         chain.client.close().await.unwrap();
-    }
-    server.stop.now();
-    server.hosting.await.unwrap().unwrap();
-    in_time("the end of the database process", async {
-        while processes().keys().any(|pid| databases.contains(pid)) {
-            sleep(Duration::from_millis(10)).await;
-        }
-    })
+        server.stop.now();
+        server.hosting.await.unwrap().unwrap();
+        in_time("the end of the database process", async {
+            while processes().contains_key(&left.pid) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }))
     .await;
 }
 

@@ -1,6 +1,8 @@
 //! The story passes on every way it names, and ends by its own sentence behind each bridge that
 //! is wrong on purpose.
 
+use std::thread;
+
 use bridge::LESSON;
 use course::lesson::{Lesson, Protocol};
 use testing::story::{Program, ending};
@@ -70,14 +72,19 @@ fn notices_lost_progress() {
 #[test]
 fn the_added_time_is_measured() {
     let program = Program(env!("CARGO_BIN_EXE_mcp-bridge"));
-    for transport in ["http", "stdio"] {
+    let measured = |transport| {
         let played = program.play(&format!("--transport {transport} --tick 1s added-time"));
         let printed = played.success().get_output().stdout.clone();
         let printed = String::from_utf8(printed).unwrap();
         for way in ["no bridge   1.0 times", "relay", "translate"] {
             assert!(printed.contains(&format!("   {way}")), "{printed}");
         }
-    }
+    };
+    thread::scope(|scope| {
+        for transport in ["http", "stdio"] {
+            scope.spawn(move || measured(transport));
+        }
+    });
 }
 
 #[test]
