@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 use std::thread;
 
 use crate::support::{BINARY, Practice, Report, check};
@@ -65,23 +65,18 @@ fn accused(report: &Report, explained: &[u64]) -> Vec<String> {
     open.map(ToString::to_string).collect()
 }
 
+/// The lessons' server, checked once for the two tests that want to know.
+static HTTP: LazyLock<Report> = LazyLock::new(|| at(&serve(&[]).url, &[]));
+static STDIO: LazyLock<Report> = LazyLock::new(|| started(&on_stdio()));
+
 #[test]
 fn the_lessons_server_is_not_accused() {
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let server = serve(&[]);
-            let report = at(&server.url, &[]);
-            assert_eq!(accused(&report, &[]), [""; 0]);
-            assert_eq!(report.code, Some(0));
-            assert_eq!(report.verdict(1), "pass");
-            assert_eq!(report.verdict(33), "pass");
-        });
-        scope.spawn(|| {
-            let report = started(&on_stdio());
-            assert_eq!(accused(&report, &[]), [""; 0]);
-            assert_eq!(report.code, Some(0));
-        });
-    });
+    for report in [&HTTP, &STDIO] {
+        assert_eq!(accused(report, &[]), [""; 0]);
+        assert_eq!(report.code, Some(0));
+    }
+    assert_eq!(HTTP.verdict(1), "pass");
+    assert_eq!(HTTP.verdict(33), "pass");
 }
 
 /// `lessons/01-basic-cancel/examples/server.rs`, which has nothing but rmcp. rmcp does not give
@@ -155,8 +150,8 @@ fn the_bridge_changes_no_verdict() {
     let bridge = program("mcp-bridge");
     let stdio = on_stdio();
     let failures = thread::scope(|scope| {
-        let direct_http = scope.spawn(|| verdicts(&at(&serve(&[]).url, &[])));
-        let direct_stdio = scope.spawn(|| verdicts(&started(&stdio)));
+        let direct_http = scope.spawn(|| verdicts(&HTTP));
+        let direct_stdio = scope.spawn(|| verdicts(&STDIO));
         let mut to_http = Vec::new();
         for (flags, expected) in first(STDIO_TO_HTTP) {
             // One server for each checker: two would take each other's calls for their own.
