@@ -8,6 +8,7 @@
 
 pub mod added;
 pub mod behind;
+mod family;
 pub mod relay;
 pub mod tool;
 pub mod translate;

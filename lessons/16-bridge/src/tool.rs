@@ -26,6 +26,7 @@ use tokio::process::Command;
 use tokio::time::sleep;
 
 use crate::behind::child;
+use crate::family::Family;
 use crate::relay::{End, relay};
 use crate::translate::Translate;
 use crate::upstream::{Upstream, http};
@@ -187,8 +188,10 @@ async fn http_to_stdio(
     let listener = TcpListener::bind(addr).await.with_context(|| {
         format!("cannot listen on {addr}; --addr 127.0.0.1:0 takes a free port")
     })?;
+    let child = child(command)?;
+    let _family = Family::of(&child);
     let upstream = tokio::select! {
-        upstream = Upstream::connect(child(command)?, version) => upstream
+        upstream = Upstream::connect(child, version) => upstream
             .with_context(|| format!("{program} does not speak MCP on its standard output"))?,
         () = stop.requested() => return Ok(()),
     };

@@ -108,12 +108,15 @@ async fn a_child_that_dies_is_twenty_errors_and_an_exit_code() {
     }
 }
 
-/// A server that heeds neither the end of its input nor SIGTERM.
+/// A server that heeds neither the end of its input nor SIGTERM, and has started a process.
 const DEAF: &str = concat!(
-    "trap '' TERM; ",
+    "trap '' TERM; sleep 60 & ",
     env!("CARGO_BIN_EXE_mcp-bridge"),
     " serve --transport stdio; exec sleep 60"
 );
+/// One that ends with its input, and leaves a process behind.
+const CARELESS: &str =
+    concat!("sleep 60 & exec ", env!("CARGO_BIN_EXE_mcp-bridge"), " serve --transport stdio");
 
 /// A bridge to this script, and what both of them write to standard error. That ends when both
 /// have ended.
@@ -129,7 +132,7 @@ fn bridge_to(script: &str) -> (std::process::Command, Receiver<String>) {
     (program, said)
 }
 
-/// Neither the bridge nor its child is left.
+/// Neither the bridge is left nor its child, nor what the child has started.
 fn both_end(mut bridge: Process, said: &Receiver<String>, code: i32) {
     let status = bridge.ends_within(DEADLINE);
     let ended = loop {
@@ -163,6 +166,14 @@ fn a_deaf_child_does_not_outlive_a_bridge_that_is_ended_at_once() {
     }
     bridge.signal("INT");
     both_end(bridge, &said, 130);
+}
+
+#[test]
+fn what_a_child_leaves_behind_does_not_outlive_its_bridge() {
+    let (program, said) = bridge_to(CARELESS);
+    let bridge = Process::at_a_url(program);
+    bridge.signal("INT");
+    both_end(bridge, &said, 0);
 }
 
 #[test]
