@@ -169,8 +169,10 @@ fn routes(
     let body = limits.body;
     let routes = around(routes.layer(from_fn(ends_with_its_answer)))
         .layer(from_fn(move |request, next| say_full(Arc::clone(&open), request, next)))
-        .layer(from_fn(move |request, next| whole(body, request, next)));
-    routes.layer(from_fn(say_deleted)).fallback(async |uri: Uri| {
+        .layer(from_fn(move |request, next| whole(body, request, next)))
+        .layer(from_fn(say_deleted))
+        .layer(from_fn(no_stray_session));
+    routes.fallback(async |uri: Uri| {
         let path = uri.path();
         (StatusCode::NOT_FOUND, format!("nothing at {path}; the MCP endpoint is /mcp\n"))
     })
@@ -224,6 +226,15 @@ async fn say_deleted(request: Request, next: Next) -> Response {
         *response.status_mut() = StatusCode::NO_CONTENT;
     }
     response
+}
+
+/// 2026-07-28 has no sessions. A header that names one must not count as one.
+async fn no_stray_session(mut request: Request, next: Next) -> Response {
+    let headers = request.headers_mut();
+    if headers.get("mcp-protocol-version").is_some_and(|version| version == "2026-07-28") {
+        headers.remove("mcp-session-id");
+    }
+    next.run(request).await
 }
 
 /// No room for a further session is 503, with the time after which to try again. rmcp says 500.

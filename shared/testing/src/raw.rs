@@ -102,7 +102,7 @@ pub struct RawClient {
     http: reqwest::Client,
     url: String,
     pub protocol: Protocol,
-    session: Option<String>,
+    pub session: Option<String>,
     capabilities: Value,
 }
 
