@@ -201,6 +201,8 @@ impl Flaw {
             (Flaw::Cut, "publish") => {
                 let half = tool("publish", &json!({ "rows": 5 }));
                 next.call_tool(half.clone(), ctx.clone()).await?;
+                // However busy this machine is, the cancel comes between the two.
+                ctx.ct.cancelled().await;
                 request = half;
             }
             (Flaw::Liar, "list_calls") => {

@@ -26,8 +26,8 @@ pub(crate) struct Flawed {
 #[derive(Debug, Default)]
 struct Memory {
     stuck: bool,
-    /// The tokens that stop the calls of a clumsy server.
-    tokens: Vec<CancellationToken>,
+    /// What stops each call of a clumsy server, and what fires when the call has ended.
+    calls: Vec<(CancellationToken, CancellationToken)>,
     /// The result that a muddled server gives to the next caller.
     result: Option<CallToolResponse>,
 }
@@ -88,10 +88,12 @@ impl Flawed {
         // when the cancel comes is done before the tool hears of it.
         let (asked, told) = (ctx.ct.clone(), CancellationToken::new());
         ctx.ct = told.clone();
+        let ended = CancellationToken::new();
+        let end = ended.clone().drop_guard();
         let note = ctx.extensions.get::<CallNote>().cloned();
         match self.wrong {
             Wrong::Forgetful => drop(ctx.extensions.remove::<CallNote>()),
-            Wrong::Clumsy => self.with_memory(|memory| memory.tokens.push(told.clone())),
+            Wrong::Clumsy => self.with_memory(|memory| memory.calls.push((told.clone(), ended))),
             _ => {}
         }
 
@@ -122,9 +124,17 @@ impl Flawed {
                 }
             }
             Wrong::Stuck => self.with_memory(|memory| memory.stuck = true),
-            Wrong::Clumsy => self.with_memory(|memory| {
-                memory.tokens.drain(..).for_each(|token| token.cancel());
-            }),
+            // The right call ends last: whoever sees its end sees the harm, too.
+            Wrong::Clumsy => {
+                drop(end);
+                let calls = self.with_memory(|memory| std::mem::take(&mut memory.calls));
+                for (told, _) in &calls {
+                    told.cancel();
+                }
+                for (_, ended) in calls {
+                    ended.cancelled().await;
+                }
+            }
             _ => {}
         }
         told.cancel();
