@@ -19,20 +19,35 @@ use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess, Transpor
 use serde_json::Value;
 use tokio::io::DuplexStream;
 use tokio::process::Command;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 pub use crate::arrivals::PATIENCE;
 use crate::arrivals::{Arrivals, Noted, Progress, Traffic};
 use crate::calls::{CallList, CallRecord, State};
 
-/// The first pause between two questions to a server.
-pub const PAUSE: Duration = Duration::from_millis(2);
+/// Patience with a server that is asked again and again. Its pauses are counted, and not the time:
+/// on a machine that is busy, or stands still, it lasts longer.
+#[derive(Debug)]
+pub struct Patience {
+    left: Duration,
+    pause: Duration,
+}
 
-/// Waits until it is time to ask a server again. Doubles the pause, up to 100 ms: an answer that
-/// comes soon is seen at once, and a long wait costs little.
-pub async fn ask_later(pause: &mut Duration) {
-    sleep(*pause).await;
-    *pause = Duration::from_millis(100).min(*pause * 2);
+impl Patience {
+    /// The pauses together take so long.
+    pub fn of(left: Duration) -> Self {
+        Self { left, pause: Duration::from_millis(2) }
+    }
+
+    /// Waits until it is time to ask again; false if it has run out. The pause doubles, up to
+    /// 100 ms: an answer that comes soon is seen at once, and a long wait costs little.
+    pub async fn lasts(&mut self) -> bool {
+        let pause = self.pause.min(self.left);
+        sleep(pause).await;
+        self.left -= pause;
+        self.pause = Duration::from_millis(100).min(pause * 2);
+        !pause.is_zero()
+    }
 }
 
 /// A connected client. Derefs to rmcp's [`RunningService`], so a lesson calls rmcp itself.
@@ -205,8 +220,7 @@ impl Client {
         let before = self.newest(name).await?;
         let call = tool_call(name, arguments);
         let mut handle = self.send_cancellable_request(call, patient()).await?;
-        let deadline = Instant::now() + PATIENCE;
-        let mut pause = PAUSE;
+        let mut patience = Patience::of(PATIENCE);
         loop {
             if let Ok(answer) = handle.rx.try_recv() {
                 bail!("{name} ended before it could be cancelled: {answer:?}");
@@ -217,8 +231,7 @@ impl Client {
             if self.list_calls().await?.iter().any(|call| ours(call) && at_work(call)) {
                 return Ok(handle);
             }
-            ensure!(Instant::now() < deadline, "{name} has done no step within {PATIENCE:?}");
-            ask_later(&mut pause).await;
+            ensure!(patience.lasts().await, "{name} has done no step within {PATIENCE:?}");
         }
     }
 
@@ -268,15 +281,13 @@ impl Client {
         &self,
         wanted: impl Fn(&CallRecord) -> bool,
     ) -> anyhow::Result<Vec<CallRecord>> {
-        let deadline = Instant::now() + self.patience;
-        let mut pause = PAUSE;
+        let mut patience = Patience::of(self.patience);
         loop {
             let calls = self.list_calls().await?;
             let running = |call: &CallRecord| call.state == State::Running && wanted(call);
-            if !calls.iter().any(running) || Instant::now() >= deadline {
+            if !calls.iter().any(running) || !patience.lasts().await {
                 return Ok(calls);
             }
-            ask_later(&mut pause).await;
         }
     }
 

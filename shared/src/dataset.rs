@@ -72,10 +72,8 @@ impl DataFolder {
 
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
-        let mut names: Vec<_> = entries
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| is_csv(Path::new(name)))
-            .collect();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<_> = names.filter(|name| is_csv(Path::new(name))).collect();
         names.sort();
         names
     }
@@ -95,8 +93,7 @@ fn generate(path: &Path, rows: u64) -> io::Result<()> {
     if path.exists() {
         return Ok(());
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = BufWriter::new(NamedTempFile::new_in(folder)?);
+    let mut file = BufWriter::new(NamedTempFile::new_in(path.with_file_name(""))?);
     writeln!(file, "order_id,region,product,units,price")?;
     for row in 0..rows {
         let region = ["north", "east", "south", "west"][(row % 4) as usize];
@@ -120,7 +117,7 @@ pub struct Summary {
 }
 
 /// Statistics of one column.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Column {
     /// The column's heading.
     pub name: String,
@@ -149,13 +146,7 @@ impl Scan {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
         let mut reader = csv::Reader::from_reader(file);
-        let column = |name: &str| Column {
-            name: name.to_owned(),
-            numbers: 0,
-            min: None,
-            max: None,
-            mean: None,
-        };
+        let column = |name: &str| Column { name: name.to_owned(), ..Column::default() };
         let columns = reader.headers()?.iter().map(column).collect();
         let summary = Summary { rows: 0, bytes: reader.position().byte(), columns };
         Ok(Self { reader, record: csv::StringRecord::new(), summary, length })

@@ -8,8 +8,7 @@ use anyhow::{Context, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use course::stage::Stage;
 use serde_json::json;
-use shared::client::{Client, PAUSE, ask_later};
-use tokio::time::Instant;
+use shared::client::{Client, PATIENCE, Patience};
 
 use crate::FOREVER;
 use crate::caller::{Caller, Note};
@@ -56,32 +55,39 @@ impl Chain {
         what: &str,
         holds: impl Fn(&Status) -> bool,
     ) -> anyhow::Result<Status> {
-        self.until_under("", what, holds).await
+        self.until_within(self.patience, "", what, holds).await
     }
 
-    async fn until_under(
+    /// The same for work that begins, which no wrong server changes: it gets its time in any case.
+    pub async fn until_at_work(
         &self,
+        what: &str,
+        holds: impl Fn(&Status) -> bool,
+    ) -> anyhow::Result<Status> {
+        self.until_within(PATIENCE, "", what, holds).await
+    }
+
+    async fn until_within(
+        &self,
+        patience: Duration,
         trace: &str,
         what: &str,
         holds: impl Fn(&Status) -> bool,
     ) -> anyhow::Result<Status> {
-        let deadline = Instant::now() + self.patience;
-        let mut pause = PAUSE;
+        let mut lasting = Patience::of(patience);
         loop {
             let status = self.look(trace).await?;
             if holds(&status) {
                 return Ok(status);
             }
             ensure!(
-                Instant::now() < deadline,
-                "not within {:?}: {what}; the database process has {} queries and {} \
+                lasting.lasts().await,
+                "not within {patience:?}: {what}; the database process has {} queries and {} \
                  streams at work, the service has {} open",
-                self.patience,
                 status.queries,
                 status.streams,
                 self.service.open()
             );
-            ask_later(&mut pause).await;
         }
     }
 
@@ -102,7 +108,7 @@ impl Chain {
         let call = user.call(&self.client, tool, json!({ "rows": FOREVER, "url": url }));
         let stop = async {
             let at_work = |at: &Status| at.is_busy() && self.service.open() == 1;
-            let seen = self.until("the call is at work at the bottom", at_work).await;
+            let seen = self.until_at_work("the call is at work at the bottom", at_work).await;
             let now = Utc::now();
             user.stop.cancel();
             seen.map(|_| now)
@@ -121,7 +127,7 @@ impl Chain {
         let stop = |at: &Status, hop| last(&at.notes, hop, "stopped", cancelled_at);
         let stopped = |at: &Status| HOPS.iter().all(|hop| stop(at, hop).is_some());
         let what = format!("each hop notes its stop under trace {}", user.trace);
-        Ok(self.until_under(&user.trace, &what, stopped).await?.notes)
+        Ok(self.until_within(self.patience, &user.trace, &what, stopped).await?.notes)
     }
 }
 

@@ -75,7 +75,7 @@ pub async fn one_cancel(chain: &Chain) -> anyhow::Result<()> {
         // Not before the second step is at work at the very bottom: it has no other stream with
         // a query beside it for so long.
         let second = |at: &Status| at.rows_read > before.rows_read + 3 && at.is_busy();
-        chain.until("the query is at work", second).await?;
+        chain.until_at_work("the query is at work", second).await?;
         // Before the cancel: no hop stops earlier than this.
         let now = Utc::now();
         user.stop.cancel();
@@ -155,7 +155,7 @@ pub async fn shielded(chain: &Chain) -> anyhow::Result<()> {
     let before = chain.look("").await?.published;
     let publish = user.call(&chain.client, "publish", json!({ "rows": ROWS }));
     let stop = async {
-        let seen = chain.until("the commit is at work", |at| at.commits > 0).await;
+        let seen = chain.until_at_work("the commit is at work", |at| at.commits > 0).await;
         user.stop.cancel();
         seen
     };

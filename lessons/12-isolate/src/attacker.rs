@@ -10,11 +10,11 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use shared::calls::{CallList, CallRecord, State};
-use shared::client::{PAUSE, ask_later};
+use shared::client::Patience;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, Lines};
 use tokio::process::Child;
 use tokio::sync::Mutex;
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, timeout};
 
 /// A client: over HTTP, or at the other end of a pipe. Clones share its session, or its pipe.
 #[derive(Clone)]
@@ -251,14 +251,12 @@ impl Attacker {
         complaint: &str,
         find: impl Fn(&[CallRecord]) -> Option<T>,
     ) -> anyhow::Result<T> {
-        let deadline = Instant::now() + self.patience * 3;
-        let mut pause = PAUSE;
+        let mut patience = Patience::of(self.patience * 3);
         loop {
             if let Some(found) = find(&self.calls().await?) {
                 return Ok(found);
             }
-            ensure!(Instant::now() < deadline, "{complaint}");
-            ask_later(&mut pause).await;
+            ensure!(patience.lasts().await, "{complaint}");
         }
     }
 }

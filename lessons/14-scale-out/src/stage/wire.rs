@@ -5,8 +5,8 @@ use hosting::cancel::REQUEST_CANCELLED;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use shared::calls::{CallList, CallRecord, State};
-use shared::client::{PATIENCE, PAUSE, ask_later};
-use tokio::time::{Instant, timeout};
+use shared::client::{PATIENCE, Patience};
+use tokio::time::timeout;
 
 /// The revision that has sessions.
 pub const V2025: &str = "2025-11-25";
@@ -149,15 +149,13 @@ impl Caller {
 
     /// The same, when none of those runs any more.
     pub async fn calls_when_ended(&self) -> Result<Vec<CallRecord>> {
-        let asked = Instant::now();
-        let mut pause = PAUSE;
+        let mut patience = Patience::of(6 * PATIENCE);
         loop {
             let calls = self.calls().await?;
             if calls.iter().all(|call| call.state != State::Running) {
                 return Ok(calls);
             }
-            ensure!(asked.elapsed() < 6 * PATIENCE, "calls run on for ever: {calls:?}");
-            ask_later(&mut pause).await;
+            ensure!(patience.lasts().await, "calls run on for ever: {calls:?}");
         }
     }
 }

@@ -12,11 +12,11 @@ use rmcp::service::{RequestContext, ServiceError};
 use rmcp::{RoleServer, tool, tool_router};
 use serde_json::{Value, json};
 use shared::calls::State;
-use shared::client::{Client, PATIENCE, patient, text_of, tool_call};
+use shared::client::{Client, PATIENCE, Patience, patient, text_of, tool_call};
 use shared::server::FileServer;
 use shared::stop::Stop;
 use testing::hosted::{common_server, setup};
-use tokio::time::Instant;
+use tokio::time::{Instant, advance};
 
 const OLD: ProtocolVersion = ProtocolVersion::V_2025_11_25;
 const NEW: ProtocolVersion = ProtocolVersion::V_2026_07_28;
@@ -159,6 +159,24 @@ async fn a_call_is_found_by_its_number_and_by_its_id() {
     let calls = client.ask_until_all_ended().await.unwrap();
     let states: Vec<_> = calls.iter().map(|call| call.state).collect();
     assert_eq!(states, [State::Cancelled, State::Finished]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_counts_its_pauses_and_not_the_time() {
+    let second = Duration::from_secs(1);
+    let (mut patience, since, mut pauses) = (Patience::of(second), Instant::now(), 0);
+    while patience.lasts().await {
+        pauses += 1;
+    }
+    assert_eq!((since.elapsed(), pauses), (second, 15));
+
+    let mut patience = Patience::of(second);
+    while patience.lasts().await {
+        // The machine stands still for an hour.
+        advance(3600 * second).await;
+        pauses -= 1;
+    }
+    assert_eq!(pauses, 0);
 }
 
 /// The clock is paused: it jumps when all wait.
