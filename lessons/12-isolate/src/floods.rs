@@ -54,20 +54,22 @@ async fn until_running(scene: &Scene<'_>, count: usize) -> anyhow::Result<()> {
 
 /// Sessions that nobody needs.
 pub(crate) async fn sessions(scene: &Scene<'_>) -> anyhow::Result<String> {
-    let mut opened = Vec::<Attacker>::new();
     // Their connections are shared, so the flood does not run out of files.
-    let first = Attacker::new(scene.stage)?;
-    let refused = loop {
+    let first = &Attacker::new(scene.stage)?;
+    let opening = stream::iter(0..=scene.no_end).map(async |_| {
         let mut attacker = first.clone();
         let reply = attacker.open().await?.context("2025-11-25 has sessions")?;
-        if attacker.session.is_none() {
-            break Some(reply);
+        anyhow::Ok((attacker, reply))
+    });
+    let all: Vec<_> = opening.buffer_unordered(AT_ONCE).try_collect().await?;
+    let (mut opened, mut refused) = (Vec::new(), None);
+    for (attacker, reply) in all {
+        if attacker.session.is_some() {
+            opened.push(attacker);
+        } else {
+            refused = Some(reply);
         }
-        opened.push(attacker);
-        if opened.len() > scene.no_end {
-            break None;
-        }
-    };
+    }
     let Some(oldest) = opened.first() else {
         let status = refused.map(|reply| reply.status);
         bail!("not one further session was opened: {}", status.unwrap_or_default())
