@@ -62,24 +62,26 @@ pub(crate) async fn sessions(scene: &Scene<'_>) -> anyhow::Result<String> {
         anyhow::Ok((attacker, reply))
     });
     let all: Vec<_> = opening.buffer_unordered(AT_ONCE).try_collect().await?;
-    let (mut opened, mut refused) = (Vec::new(), None);
+    let (mut opened, mut refused) = (Vec::new(), Vec::new());
     for (attacker, reply) in all {
         if attacker.session.is_some() {
             opened.push(attacker);
         } else {
-            refused = Some(reply);
+            refused.push(reply);
         }
     }
-    let Some(oldest) = opened.first() else {
-        let status = refused.map(|reply| reply.status);
+    let Some(one) = opened.first() else {
+        let status = refused.first().map(|reply| reply.status);
         bail!("not one further session was opened: {}", status.unwrap_or_default())
     };
-    let served = oldest.is_served(1).await;
+    let served = one.is_served(1).await;
     let ends = stream::iter(&opened).map(Attacker::end).buffer_unordered(AT_ONCE);
     ends.try_for_each(async |()| Ok(())).await?;
-    let Some(refused) = refused else { bail!("no end of sessions: {}", opened.len()) };
-    ensure!(refused.status == 503, "a session too many is answered {}", refused.status);
-    let retry = refused.head.get("retry-after").context("not told when to try again")?.to_str()?;
+    for reply in &refused {
+        ensure!(reply.status == 503, "a session too many is answered {}", reply.status);
+    }
+    let Some(reply) = refused.first() else { bail!("no end of sessions: {}", opened.len()) };
+    let retry = reply.head.get("retry-after").context("not told when to try again")?.to_str()?;
     served.context("the sessions that are open are not served")?;
     Ok(format!("503 for one too many, \"Retry-After: {retry}\""))
 }
