@@ -1,21 +1,19 @@
 //! This lesson's server. A client that takes tasks is answered at once, with a task. Any other
 //! client waits for the result. The work is the same for both.
 
+mod methods;
+
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use rmcp::handler::server::wrapper::{Json, Parameters};
-use rmcp::model::{
-    CallToolResponse, CallToolResult, CancelTaskParams, ClientCapabilities, ContentBlock,
-    CreateTaskResult, CustomRequest, CustomResult, ErrorCode, GetTaskParams, GetTaskResult,
-    ProtocolVersion, ServerCapabilities, ServerConfig, UpdateTaskParams,
-};
+use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, CreateTaskResult};
 use rmcp::service::RequestContext;
 use rmcp::task_manager::TaskExit;
-use rmcp::{ErrorData, RoleServer, ServerHandler, schemars, tool, tool_handler, tool_router};
+use rmcp::{RoleServer, schemars, tool, tool_router};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::calls::{Call, CallList};
 use shared::note::CallNote;
 use shared::server::{Caller, FileServer, ProcessArgs, Setup, processed};
@@ -24,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::journal::{Journal, Posting};
 use crate::store::{Limits, Store, TaskHandle};
+use methods::takes_tasks;
 
 /// How long a step takes at least: a client that looks after the first step finds it at work.
 const MIN_STEP: Duration = Duration::from_millis(50);
@@ -221,78 +220,6 @@ async fn post(
     }
     posting.commit().await?;
     Ok(posted)
-}
-
-#[tool_handler]
-impl ServerHandler for TaskServer {
-    fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tasks().build())
-    }
-
-    async fn get_task(
-        &self,
-        request: GetTaskParams,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<GetTaskResult, ErrorData> {
-        require_tasks(&ctx)?;
-        self.store.get(&request.task_id).map(GetTaskResult::new)
-    }
-
-    /// No task here ever asks its client for anything. An answer to no question is ignored.
-    async fn update_task(
-        &self,
-        request: UpdateTaskParams,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        require_tasks(&ctx)?;
-        self.store.get(&request.task_id).map(drop)
-    }
-
-    async fn cancel_task(
-        &self,
-        request: CancelTaskParams,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        require_tasks(&ctx)?;
-        self.store.cancel(&request.task_id)
-    }
-
-    /// rmcp takes a request whose params it cannot read for one of a method that it does not
-    /// know. To a client that sends a number for a task id that says nothing.
-    async fn on_custom_request(
-        &self,
-        request: CustomRequest,
-        ctx: RequestContext<RoleServer>,
-    ) -> Result<CustomResult, ErrorData> {
-        let CustomRequest { method, params, .. } = request;
-        if !matches!(&*method, "tasks/get" | "tasks/update" | "tasks/cancel") {
-            return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None));
-        }
-        require_tasks(&ctx)?;
-        let why = match params.unwrap_or_default().get("taskId") {
-            None => format!("{method} needs a taskId"),
-            Some(Value::String(_)) => format!("the params of {method} cannot be read"),
-            Some(id) => format!("taskId must be a string, not {id}"),
-        };
-        Err(ErrorData::invalid_params(why, None))
-    }
-}
-
-/// Whether this request may be answered with a task. Its client must have declared the extension,
-/// and speak a revision that has it: under 2025-11-25 the declaration counts for nothing.
-fn takes_tasks(ctx: &RequestContext<RoleServer>) -> bool {
-    let revision = ctx.protocol_version();
-    ctx.client_capabilities().is_some_and(|declared| declared.supports_tasks())
-        && revision.is_some_and(|revision| revision >= ProtocolVersion::V_2026_07_28)
-}
-
-/// rmcp asks for the declaration alone, so the revision is looked at here.
-fn require_tasks(ctx: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
-    if takes_tasks(ctx) {
-        return Ok(());
-    }
-    let required = ClientCapabilities::builder().enable_tasks().build();
-    Err(ErrorData::missing_required_client_capability(required))
 }
 
 /// Writes down how the call ended: when its work has stopped, and before its task says so. A tool
