@@ -1,6 +1,6 @@
 //! Every frame that went and came, with its time. All waiting is waiting for a frame.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -39,24 +39,37 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Log {
     frames: Mutex<Vec<Frame>>,
+    /// The place at which a server on stdio has ended its output.
+    ended: OnceLock<usize>,
     news: watch::Sender<()>,
     opened: Instant,
 }
 
 impl Log {
     pub fn new() -> Self {
-        Self { frames: Mutex::default(), news: watch::Sender::new(()), opened: Instant::now() }
+        Self {
+            frames: Mutex::default(),
+            ended: OnceLock::new(),
+            news: watch::Sender::new(()),
+            opened: Instant::now(),
+        }
     }
 
     pub fn push(&self, exchange: u32, event: Event) {
-        let frame = Frame { at: self.opened.elapsed(), exchange, event };
-        self.lock().push(frame);
+        let mut frames = self.lock();
+        if exchange == 0 && matches!(event, Event::Ended) {
+            let _ = self.ended.set(frames.len());
+        }
+        frames.push(Frame { at: self.opened.elapsed(), exchange, event });
+        drop(frames);
         self.news.send_replace(());
     }
 
-    /// How many frames there are: the place from which later ones are looked for.
+    /// How many frames there are: the place from which later ones are looked for. A server on stdio
+    /// may have ended before it is asked. Then this is its end: whoever waits for an answer sees it.
     pub fn mark(&self) -> usize {
-        self.lock().len()
+        let frames = self.lock();
+        self.ended.get().copied().unwrap_or(frames.len())
     }
 
     pub fn since(&self, mark: usize) -> Vec<Frame> {

@@ -441,3 +441,20 @@ impl Drop for Wire {
 pub fn cancelled(params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_has_ended_before_it_is_asked_keeps_nobody_waiting() {
+        let log = Arc::new(Log::new());
+        let process = Process::start(&["true".to_owned()], &log).unwrap();
+        let ended = |frame: &log::Frame| matches!(frame.event, Event::Ended).then_some(());
+        log.first(0, FIRST_ANSWERS, ended).await.unwrap();
+        let to = To::Stdio(Mutex::new(process), None);
+        let wire = Wire { log, revision: Revision::Handshake, ids: 1.into(), to, manners: None };
+        let error = wire.ask("ping", json!({}), ANSWER).await.unwrap_err();
+        assert_eq!(format!("{error:#}"), "`ping` failed: the server closed its output");
+    }
+}
