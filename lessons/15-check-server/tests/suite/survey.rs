@@ -11,36 +11,42 @@ const WRONG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/survey/manifest.
 /// Clients that swear that they have cancelled: the server is asked.
 #[test]
 fn a_client_that_lies_is_caught() {
-    let only = "honest,liar,wrong-id,hasty,pipe-honest,pipe-liar,pipe-killer";
-    let seen = surveyed(&["--manifest", WRONG, "--only", only]);
-    let verdict = |name: &str, way: &str| {
-        let client = named(&seen["clients"], name);
-        let mut runs = client["runs"].as_array().unwrap().iter();
-        let run = runs.find(|run| run["way"] == way).unwrap();
-        if ["stop", "close"].contains(&way) {
-            assert!(run["told"].as_str().unwrap().contains("has stopped"), "{run}");
-        }
-        run["verdict"].as_str().unwrap().to_owned()
-    };
+    let seen = surveyed(&["--manifest", WRONG, "--only", "honest,liar,wrong-id"]);
     for way in ["stop", "close", "interrupt"] {
-        assert_eq!(verdict("honest", way), "stops", "{way}");
-        assert_eq!(verdict("liar", way), "runs on", "{way}");
-        assert_eq!(verdict("wrong-id", way), "runs on", "{way}");
+        assert_eq!(verdict(&seen, "honest", way), "stops", "{way}");
+        assert_eq!(verdict(&seen, "liar", way), "runs on", "{way}");
+        assert_eq!(verdict(&seen, "wrong-id", way), "runs on", "{way}");
     }
-    assert_eq!(verdict("pipe-honest", "stop"), "stops");
-    assert_eq!(verdict("pipe-liar", "stop"), "runs on");
-    assert_eq!(verdict("pipe-killer", "stop"), "stops");
-    assert_eq!(verdict("hasty", "stop"), "late");
-    assert_eq!(verdict("hasty", "close"), "late");
     // It has no time to be honest.
-    assert_eq!(verdict("honest", "kill"), "runs on");
+    assert_eq!(verdict(&seen, "honest", "kill"), "runs on");
+}
+
+#[test]
+fn a_client_that_is_hasty_or_lies_on_stdio_is_caught() {
+    let only = "hasty,pipe-honest,pipe-liar,pipe-killer";
+    let seen = surveyed(&["--manifest", WRONG, "--only", only]);
+    assert_eq!(verdict(&seen, "hasty", "stop"), "late");
+    assert_eq!(verdict(&seen, "hasty", "close"), "late");
+    assert_eq!(verdict(&seen, "pipe-honest", "stop"), "stops");
+    assert_eq!(verdict(&seen, "pipe-liar", "stop"), "runs on");
+    assert_eq!(verdict(&seen, "pipe-killer", "stop"), "stops");
+}
+
+/// The verdict on a client. If it lives on, it says that the call has stopped.
+fn verdict(seen: &Value, name: &str, way: &str) -> String {
+    let client = named(&seen["clients"], name);
+    let mut runs = client["runs"].as_array().unwrap().iter();
+    let run = runs.find(|run| run["way"] == way).unwrap();
+    if ["stop", "close"].contains(&way) {
+        assert!(run["told"].as_str().unwrap().contains("has stopped"), "{run}");
+    }
+    run["verdict"].as_str().unwrap().to_owned()
 }
 
 /// Servers: their work is watched, whatever they answer.
 #[test]
 fn a_server_that_works_on_is_caught() {
-    let only = "honest-server,acknowledges,halfway,crowded,blocked,orphan";
-    let seen = surveyed(&["--manifest", WRONG, "--only", only]);
+    let seen = surveyed(&["--manifest", WRONG, "--only", "honest-server,acknowledges,halfway"]);
     let row = |name: &str| named(&seen["servers"], name);
     let honest = row("honest-server");
     assert_eq!(honest["verdict"], "stops", "{honest}");
@@ -53,6 +59,12 @@ fn a_server_that_works_on_is_caught() {
     assert_eq!(acknowledges["verdict"], "runs on", "{acknowledges}");
     assert_eq!(acknowledges["blocked"], false, "{acknowledges}");
     assert_eq!(row("halfway")["verdict"], "late", "{}", row("halfway"));
+}
+
+#[test]
+fn a_server_that_falls_silent_or_leaves_a_child_is_caught() {
+    let seen = surveyed(&["--manifest", WRONG, "--only", "crowded,blocked,orphan"]);
+    let row = |name: &str| named(&seen["servers"], name);
     assert_eq!(row("crowded")["silenced"], true, "{}", row("crowded"));
     assert_eq!(row("crowded")["blocked"], false, "{}", row("crowded"));
     assert_eq!(row("blocked")["blocked"], true, "{}", row("blocked"));
