@@ -464,18 +464,24 @@ static CAME: AtomicUsize = AtomicUsize::new(0);
 /// when the connection that brought it is gone.
 fn slow_to_read(routes: Router) -> Router {
     routes.layer(from_fn(async |request: Request, next: Next| {
-        let (head, body) = request.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
-        let call = String::from_utf8_lossy(&body).contains("tools/call");
+        let (request, text) = heard(request).await;
         let read = tokio::spawn(async move {
-            if call {
+            if text.contains("tools/call") {
                 CAME.fetch_add(1, Ordering::Relaxed);
                 sleep(Duration::from_millis(300)).await;
             }
-            next.run(Request::from_parts(head, Body::from(body))).await
+            next.run(request).await
         });
         read.await.unwrap()
     }))
+}
+
+/// The request, and what it says.
+async fn heard(request: Request) -> (Request, String) {
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let text = String::from_utf8_lossy(&body).into_owned();
+    (Request::from_parts(head, Body::from(body)), text)
 }
 
 /// A host whose bridge is a process, in front of a server with such routes, and the server's calls.
@@ -521,12 +527,9 @@ static LATE_CANCELS: AtomicUsize = AtomicUsize::new(0);
 fn late(routes: Router) -> Router {
     routes.layer(from_fn(async |request: Request, next: Next| {
         let [came, cancelled, begun] = &LATE;
-        let (head, body) = request.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
-        let text = String::from_utf8_lossy(&body);
+        let (request, text) = heard(request).await;
         let (call, cancel) = (text.contains("tools/call"), text.contains(CANCELLED));
         let first = cancel && LATE_CANCELS.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
-        let request = Request::from_parts(head, Body::from(body));
         let read = tokio::spawn(async move {
             if call {
                 came.add_permits(1);
