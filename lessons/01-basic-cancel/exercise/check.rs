@@ -36,7 +36,7 @@ where
     A: Future<Output = Outcome> + Send + 'static,
 {
     for protocol in [Protocol::V2025, Protocol::V2026] {
-        println!("   revision {protocol}");
+        println!("   in memory, where a cancel is a message; revision {protocol}");
         let bench = Bench::new(tool, TICK, protocol)?;
         from_start_to_end(&bench).await?;
         crate::story(&bench.stage).await.map_err(|error| with_advice(&error))?;

@@ -8,7 +8,8 @@
 //! 3. When all is done, return a text for the client: `Ok(Some(text))`.
 //!
 //! What you may use:
-//! - `job.steps()` is how many steps there are, a `u64`. `job.step().await` does one.
+//! - `job.steps()` is how many steps there are, a `u64`. `job.step().await` does one (`job` need not
+//!   be `mut`).
 //! - `ctx.ct` is the call's cancellation token: `ctx.ct.cancelled().await` ends with the cancel.
 //! - `ctx.report(done: u64, whole: u64, message: String).await` sends progress: so many steps of
 //!   the whole are done. It needs `use shared::server::Caller;`.

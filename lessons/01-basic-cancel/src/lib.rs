@@ -123,11 +123,13 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
         record.reason.as_deref().unwrap_or("none"),
         expected.unwrap_or("none")
     );
-    println!(
-        "   server: reason {:?}{}",
-        record.reason.as_deref().unwrap_or("(a closed stream carries none)"),
-        if arrived { "" } else { " (remark: it was lost; the specification allows that)" }
-    );
+    let reason = record.reason.map_or("no reason".to_owned(), |text| format!("reason {text:?}"));
+    let why = match (arrived, expected) {
+        (true, Some(_)) => "",
+        (true, None) => " (a closed stream carries none)",
+        (false, _) => " (remark: it was lost; the specification allows that)",
+    };
+    println!("   server: {reason}{why}");
 
     // 6. Only the call is gone, not the connection: the next call is served.
     let before = client.traffic(&id, &token);

@@ -38,9 +38,9 @@ pub const LESSON: Lesson = Lesson {
     exercise: Some(&check::EXERCISE),
 };
 
-/// Passes over the file that nobody waits for: they take a minute.
-const LONG: u32 = 1000;
-/// Passes that take a second. So long does a tool go on that never looks.
+/// Passes over the file that nobody waits for: they take minutes.
+const LONG: u32 = 10_000;
+/// Passes that take a fifth of a second or more. So long does a tool go on that never looks.
 const STUBBORN: u32 = 10;
 
 /// The lesson. Read it from top to bottom, with `tools.rs` beside it. All that it claims is
@@ -74,7 +74,7 @@ async fn three_ways(client: &Client) -> anyhow::Result<()> {
     let stop = Stop::new(client, call, sent_at).await?;
     let (took, read) = (stop.took_ms(), stop.after_cancel);
     ensure!(read > 0, "ignores was not cancelled: nobody saw its token fire");
-    println!("   ignores  {took:10.1} ms   {read:8}, which is all there were");
+    println!("   ignores  {took:10.1} ms   {read:8}, which is all that were left");
     rows.push(stop);
 
     let cancels: Vec<_> =
@@ -181,7 +181,7 @@ async fn cancel_at_work(
     let id = handle.id.clone();
     let sent_at = Utc::now();
     handle.cancel(Some("enough of it".to_owned())).await?;
-    // The work that is left would take a minute. A server that has not stopped in ten seconds
+    // The work that is left would take minutes. A server that has not stopped in ten seconds
     // will not.
     let call = client.ask_by_id(&id).await?;
     ensure!(

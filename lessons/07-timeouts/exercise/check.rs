@@ -36,7 +36,7 @@ where
     F: AsyncFn(&Client, ClientRequest, Duration, Duration) -> anyhow::Result<ServerResult>,
 {
     for protocol in [Protocol::V2025, Protocol::V2026] {
-        println!("   revision {protocol}");
+        println!("   in memory; revision {protocol}");
         let (talks, silent) = (Duration::from_secs(1), Duration::from_secs(60));
         let Played { ended, took, .. } = play(&answer, protocol, talks, 10).await?;
         println!("   10 steps, one each second     {took:?}");

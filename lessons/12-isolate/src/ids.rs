@@ -47,7 +47,8 @@ pub(crate) async fn other_type(scene: &Scene<'_>) -> anyhow::Result<String> {
     let attacker = scene.attacker().await?;
     let call = attacker.start(&attacker.call(7, 1)).await?;
     attacker.cancel("7").await?;
-    let reply = attacker.read(call).await.context("\"7\" cancelled the call 7")?;
+    let reply =
+        attacker.read(call).await.context("after a cancel of \"7\" the call 7 is not answered")?;
     ensure!(reply.is_result(), "\"7\" cancelled the call 7: {}", reply.answer);
     Ok("a cancel of \"7\" is not one of 7".to_owned())
 }

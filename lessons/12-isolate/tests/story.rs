@@ -92,7 +92,7 @@ fn succeeds_on_stdio(attack: &str, sentence: &str, set: impl Fn(Protocol) -> Sta
 #[test]
 fn on_stdio_the_attacks_succeed_too() {
     for (wrong, attack, sentence) in [
-        (Wrong::Lax, "other type", "\"7\" cancelled the call 7"),
+        (Wrong::Lax, "other type", "after a cancel of \"7\" the call 7 is not answered"),
         // It stops any call that is open: the victim's, or the attacker's own.
         (Wrong::Jumpy, "other type", "other type: "),
         (Wrong::Clumsy, "cancel twice", "the victim's call was hit"),

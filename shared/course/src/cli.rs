@@ -64,10 +64,11 @@ fn task<'a>(
     // Every server speaks every transport. It is the story that may need one of them.
     let serves = matches.subcommand_name() == Some("serve");
     let no_transport = !serves && !lesson.transports.contains(&transport);
-    let no_transport = no_transport.then(|| transport.to_string());
-    let no_protocol = protocol.filter(|it| !lesson.protocols.contains(it)).map(|it| it.to_string());
-    if let Some(missing) = no_transport.or(no_protocol) {
-        let why = format!("{} does not run on {missing}", lesson.name);
+    let no_transport = no_transport.then(|| (transport.to_string(), in_words(lesson.transports)));
+    let no_protocol = protocol.filter(|it| !lesson.protocols.contains(it));
+    let no_protocol = no_protocol.map(|it| (it.to_string(), in_words(lesson.protocols)));
+    if let Some((missing, those)) = no_transport.or(no_protocol) {
+        let why = format!("{} does not run on {missing}, only on {those}", lesson.name);
         return Err(clap::Error::raw(ErrorKind::InvalidValue, why));
     }
     let called = matches.subcommand().and_then(|(name, own)| {
@@ -211,6 +212,10 @@ impl Options {
         }
         Ok(())
     }
+}
+
+fn in_words<T: ToString>(all: &[T]) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

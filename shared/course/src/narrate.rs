@@ -88,14 +88,15 @@ pub async fn watch(mut changes: Receiver<CallRecord>, print: fn(String)) {
 }
 
 fn news(call: &CallRecord) -> String {
-    let (id, tool) = (&call.request_id, &call.tool);
+    let (number, id, tool) = (call.call, &call.request_id, &call.tool);
     let mark = match (call.state, call.steps_done) {
         (State::Running, 0) => {
-            return format!("▶️  request {id}: {tool} starts, {} steps", call.steps_total);
+            let steps = call.steps_total;
+            return format!("▶️  call {number}, request {id}: {tool} starts, {steps} steps");
         }
         (State::Running, done) => {
             let bar = bar(f64::from(done), f64::from(call.steps_total));
-            return format!("   request {id}: {bar} step {done} of {}", call.steps_total);
+            return format!("   call {number}: {bar} step {done} of {}", call.steps_total);
         }
         (State::Finished, _) => "✅",
         (State::Cancelled, _) => "🛑",
@@ -106,5 +107,5 @@ fn news(call: &CallRecord) -> String {
         (None, State::Cancelled) => ", no reason given".to_owned(),
         (None, _) => String::new(),
     };
-    format!("{mark} request {id}: {tool} {}{reason}", outcome(call))
+    format!("{mark} call {number}, request {id}: {tool} {}{reason}", outcome(call))
 }

@@ -64,7 +64,7 @@ pub(crate) fn all() -> ExitCode {
             for line in lines {
                 println!("{line}");
             }
-            println!("   \"not checked\": never run, or written in since");
+            println!("   \"not checked\": never run, or changed since its last check");
             if let Some(next) = next {
                 println!("   Next: cargo run -p {next} -- exercise");
             }

@@ -22,7 +22,7 @@ testing::judges!(tasks::prove:
 #[test]
 fn does_not_run_on_2025_11_25() {
     let played = Program(env!("CARGO_BIN_EXE_tasks")).play("--protocol 2025-11-25");
-    played.code(2).stderr(contains("tasks does not run on 2025-11-25"));
+    played.code(2).stderr(contains("tasks does not run on 2025-11-25, only on 2026-07-28"));
 }
 
 #[test]

@@ -62,7 +62,10 @@ fn every_chapter_passes_alone() {
 
 #[test]
 fn does_not_run_on_stdio() {
-    PROGRAM.play("--transport stdio").code(2).stderr(contains("on-the-wire does not run on stdio"));
+    PROGRAM
+        .play("--transport stdio")
+        .code(2)
+        .stderr(contains("on-the-wire does not run on stdio, only on http"));
 }
 
 #[test]

@@ -202,7 +202,7 @@ impl Log {
     /// The lines about the work, without those about questions.
     fn lines(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.path()).unwrap_or_default();
-        text.lines().filter(|line| line.contains("request ")).map(str::to_owned).collect()
+        text.lines().filter(|line| line.contains("call ")).map(str::to_owned).collect()
     }
 
     /// Waits until that many lines have this in them, and returns the last of them.
