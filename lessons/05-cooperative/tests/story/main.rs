@@ -95,7 +95,7 @@ macro_rules! notices {
 
 /// Whether the call has so many passes that it is there to be cancelled.
 fn is_long(request: &CallToolRequestParams) -> bool {
-    request.arguments.as_ref().is_some_and(|arguments| arguments["passes"] == 1000)
+    request.arguments.as_ref().is_some_and(|arguments| arguments["passes"] == 10_000)
 }
 
 fn rename(request: &mut CallToolRequestParams, tool: &str, by: &'static str) {

@@ -135,7 +135,7 @@ impl Asked {
 fn call_in(folder: &Path) -> anyhow::Result<Option<Call>> {
     for file in std::fs::read_dir(folder)?.flatten() {
         let text = std::fs::read_to_string(file.path()).unwrap_or_default();
-        let said = text.lines().filter(|line| line.contains(" request ")).collect::<Vec<_>>();
+        let said = text.lines().filter(|line| line.contains(" call ")).collect::<Vec<_>>();
         if !said.iter().any(|line| line.contains(": process_large_file starts")) {
             continue;
         }
