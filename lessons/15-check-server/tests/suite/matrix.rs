@@ -92,12 +92,7 @@ fn play(way: Way, flags: &[&str], only: Option<u32>) -> Report {
         checker.args(["--only", &only.to_string()]);
     }
     if matches!(way, Stdio | Stdio2026) {
-        checker.arg("--");
-        if flags.contains(&"computes-on") {
-            // It computes all the time. Let it leave the cores to the other cases.
-            checker.args(["nice", "-n", "19"]);
-        }
-        checker.args([crate::support::BINARY, "practice"]).args(flags);
+        checker.args(["--", crate::support::BINARY, "practice"]).args(flags);
         return Report::of(&mut checker);
     }
     if way == OnePiece {
