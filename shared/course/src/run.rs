@@ -142,7 +142,8 @@ async fn play(
     let protocol = options.protocol.unwrap_or(lesson.protocols[0]);
     println!("🚀 {}: {}", lesson.name, lesson.title);
     println!("   {transport}, revision {protocol}");
-    let stop = Stop::default();
+    // A server that is wrong on purpose may never stop: its learner does not wait for it.
+    let stop = wrong.map_or_else(Stop::default, |_| Stop::with_grace(Duration::from_millis(100)));
     let foreign = url.is_some();
     let (place, hosted) = match (url, transport) {
         (Some(url), _) => (Place::Url(url), None),
