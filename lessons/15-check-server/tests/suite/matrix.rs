@@ -105,6 +105,7 @@ fn play(way: Way, flags: &[&str], only: Option<u32>) -> Report {
 
 #[test]
 fn every_flaw_is_caught_by_its_number() {
+    // Those that are watched take longest, so they come first.
     let cases = Mutex::new(WATCHED.iter().chain(MATRIX).rev().collect::<Vec<_>>());
     let missed = Mutex::new(Vec::new());
     // Most of the time a case waits.
