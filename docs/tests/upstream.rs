@@ -207,6 +207,36 @@ async fn a_server_that_drops_its_question_tells_nobody() {
     assert!(heard.try_recv().is_err(), "rmcp tells the client now");
 }
 
+/// A worker of tokio runs the newest task first. With one worker the order is no luck.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_call_that_is_dropped_at_once_is_cancelled_before_it_is_sent() {
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let (input, mut output) = tokio::io::split(theirs);
+    let mut input = BufReader::new(input).lines();
+    let server = async {
+        let hello = input.next_line().await.unwrap().unwrap();
+        let hello: Value = serde_json::from_str(&hello).unwrap();
+        let answer = json!({ "jsonrpc": "2.0", "id": hello["id"], "result": {
+            "protocolVersion": "2025-11-25", "capabilities": {},
+            "serverInfo": { "name": "by hand", "version": "0" },
+        } });
+        output.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+        input.next_line().await.unwrap();
+    };
+    let (client, ()) = tokio::join!(().serve(ours), server);
+    let client = client.unwrap();
+    let peer = client.peer().clone();
+    let dropped = tokio::spawn(async move {
+        let call = peer.call_tool(CallToolRequestParams::new("any"));
+        assert!(futures::poll!(pin!(call)).is_pending());
+    });
+    dropped.await.unwrap();
+    for method in ["notifications/cancelled", "tools/call"] {
+        let line = input.next_line().await.unwrap().unwrap();
+        assert!(line.contains(method), "rmcp keeps the two in order: {line}");
+    }
+}
+
 /// Everything here runs on one thread: whatever can go on has gone on after this.
 async fn let_others_run() {
     for _ in 0..1000 {

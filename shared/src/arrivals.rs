@@ -132,14 +132,8 @@ impl Arrivals {
 /// A transport that notes what comes in.
 #[derive(Debug)]
 pub(crate) struct Noted<T> {
-    inner: T,
-    arrivals: Arrivals,
-}
-
-impl<T> Noted<T> {
-    pub(crate) fn new(inner: T, arrivals: Arrivals) -> Self {
-        Self { inner, arrivals }
-    }
+    pub(crate) inner: T,
+    pub(crate) arrivals: Arrivals,
 }
 
 impl<T: Transport<RoleClient>> Transport<RoleClient> for Noted<T> {

@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 pub use crate::arrivals::PATIENCE;
 use crate::arrivals::{Arrivals, Noted, Progress, Traffic};
 use crate::calls::{CallList, CallRecord, State};
+use crate::in_order::InOrder;
 
 /// Patience with a server that is asked again and again. Its pauses are counted, and not the time:
 /// on a machine that is busy, or stands still, it lasts longer.
@@ -161,7 +162,7 @@ impl Client {
         T: Transport<RoleClient> + 'static,
     {
         let arrivals = Arrivals::default();
-        let noted = Noted::new(transport, arrivals.clone());
+        let noted = Noted { inner: InOrder(transport), arrivals: arrivals.clone() };
         let me = Implementation::new("mcp-cancellation-lessons", env!("CARGO_PKG_VERSION"));
         let config = ClientConfig::new(capabilities, me).with_protocol_version(protocol.clone());
         // 2025-11-25 opens with the `initialize` handshake. 2026-07-28 has none: the client

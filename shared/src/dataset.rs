@@ -152,17 +152,6 @@ impl Scan {
         Ok(Self { reader, record: csv::StringRecord::new(), summary, length })
     }
 
-    /// Counts the data rows, from the start to the end: those so far (no error) if told to stop.
-    pub fn count_rows(path: &Path, stop: &CancellationToken) -> Result<u64, csv::Error> {
-        let mut reader = csv::Reader::from_path(path)?;
-        let mut record = csv::ByteRecord::new();
-        let mut rows = 0;
-        while !stop.is_cancelled() && reader.read_byte_record(&mut record)? {
-            rows += 1;
-        }
-        Ok(rows)
-    }
-
     /// The length of the file, in bytes.
     pub fn length(&self) -> u64 {
         self.length

@@ -160,27 +160,3 @@ pub(crate) fn printable(text: &str) -> String {
     }
     kept
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clients_text_is_bounded_and_harmless() {
-        assert_eq!(printable("why \u{1b}[31mnot\r\n"), "why [31mnot");
-        let long = printable(&"ä".repeat(4 << 20));
-        assert_eq!(long.chars().count(), MAX_TEXT + 1);
-        assert!(long.ends_with("ä…"));
-        assert_eq!(printable(&"b".repeat(MAX_TEXT)), "b".repeat(MAX_TEXT));
-    }
-
-    #[test]
-    fn the_first_cause_counts_and_an_operators_stop_reaches_a_token_that_comes_later() {
-        let (note, late) = (CallNote::default(), CancellationToken::new());
-        note.cancel(Cause::Operator);
-        note.set_token(late.clone());
-        assert!(late.is_cancelled());
-        assert!(!note.set_cause(Cause::Notification));
-        assert_eq!(note.cause().map(Cause::name), Some("operator"));
-    }
-}

@@ -1,14 +1,16 @@
 //! This lesson's server: a tool that is done in a few milliseconds.
 
+use std::path::Path;
+
 use anyhow::anyhow;
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars, tool, tool_router};
 use serde::Deserialize;
 use shared::calls::CallList;
-use shared::dataset::Scan;
 use shared::server::Setup;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 
 /// A server that answers quickly.
 #[derive(Debug, Clone)]
@@ -41,7 +43,7 @@ impl QuickServer {
         let path = self.setup.data.find(&args.filename)?;
         let call = self.setup.calls.start("count_rows", 1, &ctx);
         let stop = ctx.ct.clone();
-        let counted = spawn_blocking(move || Scan::count_rows(&path, &stop)).await;
+        let counted = spawn_blocking(move || rows_of(&path, &stop)).await;
 
         // The one place where this call's fate is decided. A cancel that comes before this
         // line wins, and the result is void; one that comes after it is too late, whatever
@@ -65,4 +67,15 @@ impl QuickServer {
     async fn list_calls(&self) -> Json<CallList> {
         Json(self.setup.calls.list())
     }
+}
+
+/// Counts the data rows, from the start to the end: those so far (no error) if told to stop.
+fn rows_of(path: &Path, stop: &CancellationToken) -> Result<u64, csv::Error> {
+    let mut reader = csv::Reader::from_path(path)?;
+    let mut record = csv::ByteRecord::new();
+    let mut rows = 0;
+    while !stop.is_cancelled() && reader.read_byte_record(&mut record)? {
+        rows += 1;
+    }
+    Ok(rows)
 }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 use shared::calls::CallList;
 use shared::client::text_of;
+use shared::in_order::InOrder;
 use shared::server::Setup;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -222,7 +223,9 @@ impl ReportServer {
             command.arg(ARGUMENT).arg(self.folder.path().join("sales.db"));
             // Ctrl-C is for our server. The database process ends when its input does.
             command.process_group(0);
-            anyhow::Ok(().serve(TokioChildProcess::new(command)?).await?)
+            // A branch can be stopped in the moment in which it sends its call. Its cancel must not
+            // come first.
+            anyhow::Ok(().serve(InOrder(TokioChildProcess::new(command)?)).await?)
         };
         self.database.get_or_try_init(start).await.context("cannot start the database process")
     }

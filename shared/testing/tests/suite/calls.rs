@@ -10,7 +10,7 @@ use rmcp::service::PeerRequestOptions;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use serde_json::{Value, json};
-use shared::calls::{CAPACITY, Calls, State};
+use shared::calls::{CAPACITY, Calls, MAX_TEXT, State};
 use shared::client::{Client, tool_call};
 use shared::dataset::DataFolder;
 use shared::note::{CallNote, Cause};
@@ -18,6 +18,7 @@ use shared::stop::{BEYOND, GRACE, Stop};
 use testing::hosted::common_server;
 use testing::raw::{RawClient, is_progress};
 use tokio::time::{Duration, Instant, advance, sleep};
+use tokio_util::sync::CancellationToken;
 
 /// Writes its calls down, and works as long as it is told to.
 #[derive(Debug, Clone)]
@@ -186,4 +187,28 @@ fn tasks_are_counted_by_whoever_has_them() {
     calls.count_tasks_with(move || counted.clone());
     assert_eq!(calls.tasks(), Some(two));
     assert!(format!("{calls:?}").contains("{\"working\": 2}"), "{calls:?}");
+}
+
+#[test]
+fn a_clients_text_is_bounded_and_harmless() {
+    let kept = |reason: &str| {
+        let note = CallNote::default();
+        note.set_reason(reason);
+        note.reason().unwrap().to_owned()
+    };
+    assert_eq!(kept("why \u{1b}[31mnot\r\n"), "why [31mnot");
+    let long = kept(&"ä".repeat(4 << 20));
+    assert_eq!(long.chars().count(), MAX_TEXT + 1);
+    assert!(long.ends_with("ä…"));
+    assert_eq!(kept(&"b".repeat(MAX_TEXT)), "b".repeat(MAX_TEXT));
+}
+
+#[test]
+fn the_first_cause_counts_and_an_operators_stop_reaches_a_token_that_comes_later() {
+    let (note, late) = (CallNote::default(), CancellationToken::new());
+    note.cancel(Cause::Operator);
+    note.set_token(late.clone());
+    assert!(late.is_cancelled());
+    assert!(!note.set_cause(Cause::Notification));
+    assert_eq!(note.cause().map(Cause::name), Some("operator"));
 }

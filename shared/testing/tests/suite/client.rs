@@ -1,12 +1,14 @@
 //! The lessons' client, in one process with its server: what it says is what the server says.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use course::stage::{Stage, Wrong};
 use hosting::between::Between;
 use hosting::layer::Server;
 use rmcp::model::{
-    ClientCapabilities, ClientRequest, GetMeta, ProgressToken, ProtocolVersion, RequestId,
+    CallToolRequestParams, ClientCapabilities, ClientRequest, GetMeta, ProgressToken,
+    ProtocolVersion, RequestId,
 };
 use rmcp::service::{RequestContext, ServiceError};
 use rmcp::{RoleServer, tool, tool_router};
@@ -16,6 +18,7 @@ use shared::client::{Client, PATIENCE, Patience, patient, text_of, tool_call};
 use shared::server::FileServer;
 use shared::stop::Stop;
 use testing::hosted::{common_server, setup};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::{Instant, advance};
 
 const OLD: ProtocolVersion = ProtocolVersion::V_2025_11_25;
@@ -261,4 +264,35 @@ async fn a_patient_call_gives_up_on_a_silent_server() {
     let hour = Duration::from_secs(3600);
     let answer = tokio::time::timeout(hour, call.unwrap().await_response()).await;
     assert!(matches!(answer, Ok(Err(ServiceError::Timeout { .. }))), "{answer:?}");
+}
+
+/// rmcp gives each write a task of its own, and a worker of tokio runs the newest task first: the
+/// cancel would be written before its call. With one worker that is no luck.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_call_that_is_dropped_at_once_is_sent_before_its_cancel() {
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let (input, mut output) = tokio::io::split(theirs);
+    let mut input = BufReader::new(input).lines();
+    let server = async {
+        let hello: Value =
+            serde_json::from_str(&input.next_line().await.unwrap().unwrap()).unwrap();
+        let info = json!({ "name": "by hand", "version": "0" });
+        let info = json!({ "protocolVersion": OLD, "capabilities": {}, "serverInfo": info });
+        let answer = json!({ "jsonrpc": "2.0", "id": hello["id"], "result": info });
+        output.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+        input.next_line().await.unwrap();
+    };
+    let (client, ()) =
+        tokio::join!(Client::pipe_as(ClientCapabilities::default(), ours, OLD), server);
+    let client = client.unwrap();
+    let peer = client.peer().clone();
+    let call = async move {
+        let call = peer.call_tool(CallToolRequestParams::new("any"));
+        assert!(futures::poll!(pin!(call)).is_pending());
+    };
+    tokio::spawn(call).await.unwrap();
+    for method in ["tools/call", "notifications/cancelled"] {
+        let line = input.next_line().await.unwrap().unwrap();
+        assert!(line.contains(method), "not {method}, but {line}");
+    }
 }

@@ -36,12 +36,10 @@ fn a_scan_tells_of_each_column_what_its_numbers_are() {
 fn a_scan_that_is_told_to_stop_reads_no_further() {
     let file = csv("a\n1\n2\n");
     let stop = CancellationToken::new();
-    assert_eq!(Scan::count_rows(file.path(), &stop).unwrap(), 2);
     stop.cancel();
     let mut scan = Scan::open(file.path()).unwrap();
     scan.read_until(u64::MAX, &stop).unwrap();
     assert_eq!(scan.summary().rows, 0);
-    assert_eq!(Scan::count_rows(file.path(), &stop).unwrap(), 0);
 }
 
 #[test]
@@ -49,7 +47,11 @@ fn the_sample_files_are_the_same_on_every_machine() {
     let folder = tempdir().unwrap();
     let data = DataFolder::sample_in(&folder.path().join("new")).unwrap();
     let stop = CancellationToken::new();
-    let rows = |name: &str| Scan::count_rows(&data.find(name).unwrap(), &stop).unwrap();
+    let rows = |name: &str| {
+        let mut scan = Scan::open(&data.find(name).unwrap()).unwrap();
+        scan.read_until(u64::MAX, &stop).unwrap();
+        scan.summary().rows
+    };
     assert_eq!(rows(LARGE), LARGE_ROWS);
     let parts: Vec<_> = (0..PARTS).map(part).collect();
     for (number, (name, of)) in parts.iter().enumerate() {
