@@ -19,9 +19,9 @@ use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, ServerR
 use rmcp::object;
 use rmcp::service::{PeerRequestOptions, ServiceError};
 use shared::calls::{CallRecord, State};
-use shared::client::{Client, PATIENCE};
+use shared::client::{Client, PATIENCE, Patience};
 use shared::server::{FileServer, MAX_STEPS, Setup};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 /// Lesson 7.
 pub const LESSON: Lesson = Lesson {
@@ -248,18 +248,17 @@ async fn told(client: &Client, by: &str) -> anyhow::Result<String> {
 
 /// Asks the server until a call has ended, or has done this many steps.
 async fn see_it_end(client: &Client, call: u64, steps: u32) -> anyhow::Result<CallRecord> {
-    let (mut done, mut since) = (0, Instant::now());
+    let (mut done, mut patience) = (0, Patience::of(2 * PATIENCE));
     loop {
         let call = client.ask(call).await?;
         if call.state != State::Running || call.steps_done >= steps {
             return Ok(call);
         }
         if call.steps_done > done {
-            (done, since) = (call.steps_done, Instant::now());
+            (done, patience) = (call.steps_done, Patience::of(2 * PATIENCE));
         }
-        let stuck = since.elapsed() > 2 * PATIENCE;
-        ensure!(!stuck, "the call neither works nor ends: {}", outcome(&call));
-        sleep(Duration::from_millis(10)).await;
+        let lasts = patience.lasts().await;
+        ensure!(lasts, "the call neither works nor ends: {}", outcome(&call));
     }
 }
 

@@ -14,7 +14,7 @@ use rmcp::model::{
 use serde_json::Value;
 use shared::calls::CallRecord;
 use shared::client::{Client, PATIENCE, patient, text_of, tool_call};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 /// A task, and the request that started it.
 #[derive(Debug)]
@@ -64,13 +64,15 @@ pub async fn look(client: &Client, id: &str) -> anyhow::Result<DetailedTask> {
 }
 
 /// Looks at a task, as often as the server suggests, until its work has done this many steps or
-/// the task has ended. Gives up when nothing has changed for [`PATIENCE`].
+/// the task has ended. Gives up when nothing has changed for [`PATIENCE`]: what is counted are the
+/// pauses, so a machine that stands still for a while proves nothing.
 pub async fn watch(
     client: &Client,
     started: &Started,
     steps: u32,
 ) -> anyhow::Result<(DetailedTask, CallRecord)> {
-    let (mut last, mut since) = (None, Instant::now());
+    let pause = suggested(&started.task);
+    let (mut last, mut waited) = (None, Duration::ZERO);
     loop {
         let task = look(client, &started.task.task_id).await?;
         let work = client.ask(started.call).await?;
@@ -79,10 +81,11 @@ pub async fn watch(
             return Ok((task, work));
         }
         if last.as_ref() != Some(&work) {
-            (last, since) = (Some(work), Instant::now());
+            (last, waited) = (Some(work), Duration::ZERO);
         }
-        ensure!(since.elapsed() < PATIENCE, "the task has not changed for {PATIENCE:?}");
-        sleep(suggested(&started.task)).await;
+        ensure!(waited < PATIENCE, "the task has not changed for {PATIENCE:?}");
+        sleep(pause).await;
+        waited += pause;
     }
 }
 

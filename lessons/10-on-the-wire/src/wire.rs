@@ -7,9 +7,9 @@ use anyhow::{Context, bail, ensure};
 use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::client::PATIENCE;
+use shared::client::{PATIENCE, Patience};
 use sse_stream::{Sse, SseStream};
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::with_meta;
 
@@ -26,7 +26,8 @@ pub struct Wire {
     pub headers: Vec<(&'static str, String)>,
     http: reqwest::Client,
     url: String,
-    ids: AtomicU32,
+    /// How often `list_calls` was asked.
+    asked: AtomicU32,
     started: Instant,
 }
 
@@ -67,7 +68,7 @@ impl Wire {
             headers: Vec::new(),
             http: reqwest::Client::new(),
             url: url.to_owned(),
-            ids: AtomicU32::new(3),
+            asked: AtomicU32::default(),
             started: Instant::now(),
         }
     }
@@ -133,10 +134,9 @@ impl Wire {
         println!("            (the client asks `list_calls` until the call has ended)");
         let mut call = self.record().await?;
         let steps = |call: &Value| call["steps_done"].as_u64().unwrap_or_default();
-        let (asked, after) = (Instant::now(), steps(&call) + GRACE);
+        let (mut patience, after) = (Patience::of(3 * PATIENCE), steps(&call) + GRACE);
         while call["state"] == "running" && steps(&call) < after {
-            ensure!(asked.elapsed() < 3 * PATIENCE, "the call neither works nor stops: {call}");
-            sleep(Duration::from_millis(100)).await;
+            ensure!(patience.lasts().await, "the call neither works nor stops: {call}");
             call = self.record().await?;
         }
         let (state, done, total) = (&call["state"], &call["steps_done"], &call["steps_total"]);
@@ -154,9 +154,11 @@ impl Wire {
     /// What the server's list says of its newest piece of work: ours. Not by the request id: a
     /// bridge between us and the server gives the request an id of its own.
     async fn record(&self) -> anyhow::Result<Value> {
-        // An id names one request for ever, so every question has a new one.
-        let ask = json!({ "jsonrpc": "2.0", "id": self.ids.fetch_add(1, Ordering::Relaxed),
-            "method": "tools/call", "params": { "name": "list_calls", "arguments": {} } });
+        // An id names one request for ever, so every question has a new one: a text, because the
+        // calls of the story and of the exercise have numbers.
+        let id = format!("ask {}", self.asked.fetch_add(1, Ordering::Relaxed));
+        let ask = json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call",
+            "params": { "name": "list_calls", "arguments": {} } });
         let ask = if self.is_stateless() { with_meta(ask) } else { ask };
         let print = Printer { started: self.started, silent: true };
         let answer = self.send(&ask, print).await?.answer().await?;

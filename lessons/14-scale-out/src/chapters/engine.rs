@@ -5,8 +5,7 @@ use anyhow::{Context, Result, ensure};
 use reqwest::StatusCode;
 use serde_json::json;
 use shared::calls::State;
-use shared::client::PATIENCE;
-use tokio::time::{Instant, sleep};
+use shared::client::{PATIENCE, Patience};
 
 use crate::stage::wire::Caller;
 use crate::stage::{LONG, Options, Rig, task};
@@ -94,10 +93,9 @@ fn engine(rig: &mut Rig) -> Result<&mut crate::stage::engine::Engine> {
 }
 
 async fn again<F: Future<Output = Result<bool>>>(attempt: impl Fn() -> F) -> Result<()> {
-    let asked = Instant::now();
+    let mut patience = Patience::of(PATIENCE);
     while !attempt().await? {
-        ensure!(asked.elapsed() < PATIENCE, "the engine is back, and replicas do not notice");
-        sleep(PATIENCE / 500).await;
+        ensure!(patience.lasts().await, "the engine is back, and replicas do not notice");
     }
     Ok(())
 }

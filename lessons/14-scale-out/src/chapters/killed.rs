@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
 use shared::calls::State;
-use shared::client::PATIENCE;
-use tokio::time::{Instant, sleep};
+use shared::client::{PATIENCE, Patience};
+use tokio::time::Instant;
 
 use crate::redis::RedisStore;
 use crate::replica::Manner;
@@ -95,14 +95,13 @@ async fn asleep(rig: &Rig) -> Result<()> {
 }
 
 async fn was_refused(store: &RedisStore, id: &str) -> Result<bool> {
-    let asked = Instant::now();
-    while asked.elapsed() < PATIENCE {
-        if store.task(id).await?.is_some_and(|task| task.refused > 0) {
-            return Ok(true);
+    let mut patience = Patience::of(PATIENCE);
+    while store.task(id).await?.is_none_or(|task| task.refused == 0) {
+        if !patience.lasts().await {
+            return Ok(false);
         }
-        sleep(PATIENCE / 500).await;
     }
-    Ok(false)
+    Ok(true)
 }
 
 fn seconds(since: Instant) -> f64 {

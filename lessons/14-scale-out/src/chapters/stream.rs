@@ -5,8 +5,7 @@ use anyhow::{Result, ensure};
 use futures::future::{try_join, try_join_all};
 use serde_json::{Value, json};
 use shared::calls::{CallRecord, State};
-use shared::client::PATIENCE;
-use tokio::time::{Instant, sleep};
+use shared::client::{PATIENCE, Patience};
 
 use crate::stage::proxy::{
     Config, HAPROXY, HAPROXY_ABORTONCLOSE, NGINX, NGINX_IGNORE_ABORT, Proxy,
@@ -133,14 +132,13 @@ async fn close_silent(caller: &Caller, replicas: &[Replica], number: usize) -> R
 }
 
 async fn runs_somewhere(replicas: &[Replica], id: &Value) -> Result<()> {
-    let asked = Instant::now();
-    while asked.elapsed() < PATIENCE {
+    let mut patience = Patience::of(PATIENCE);
+    while patience.lasts().await {
         for replica in replicas {
             if replica.calls().await?.iter().any(|call| json!(call.request_id) == *id) {
                 return Ok(());
             }
         }
-        sleep(PATIENCE / 500).await;
     }
     anyhow::bail!("a call never reached a replica")
 }

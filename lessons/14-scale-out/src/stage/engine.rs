@@ -1,12 +1,9 @@
 //! The engine that the replicas share: one that the lesson starts, or one that runs already.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail};
 use redis::Client;
-use shared::client::PATIENCE;
+use shared::client::{PATIENCE, Patience};
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::process::{Process, installed};
@@ -70,14 +67,12 @@ impl Engine {
         let program = program().with_context(|| format!("there is no engine: {INSTALL}"))?;
         // With KILL: nothing is saved on the way out.
         own.process = Some(Process::start(&program, &arguments, "KILL")?);
-        let started = Instant::now();
-        let mut complaint = None;
-        while started.elapsed() < PATIENCE {
+        let (mut patience, mut complaint) = (Patience::of(PATIENCE), None);
+        while patience.lasts().await {
             match self.answers().await {
                 Ok(()) => return Ok(()),
                 Err(error) => complaint = Some(error),
             }
-            sleep(Duration::from_millis(5)).await;
         }
         bail!("{} does not answer: {complaint:?}", program.display())
     }

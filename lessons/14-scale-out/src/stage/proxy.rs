@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use shared::client::PATIENCE;
+use shared::client::{PATIENCE, Patience};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep};
 
 use super::process::{Process, installed};
 use super::replicas::Replica;
@@ -97,8 +96,8 @@ impl Proxy {
                 }
                 _ => Process::start(&program, &["-db", "-q", "-f", &file], "TERM")?,
             };
-            let asked = Instant::now();
-            while asked.elapsed() < PATIENCE / 2 {
+            let mut patience = Patience::of(PATIENCE / 2);
+            while patience.lasts().await {
                 if TcpStream::connect(&free).await.is_ok() {
                     return Ok(Self {
                         url: format!("http://{free}/mcp"),
@@ -106,7 +105,6 @@ impl Proxy {
                         _folder: folder,
                     });
                 }
-                sleep(PATIENCE / 1000).await;
             }
             eprintln!("{} does not listen: {}", config.file, process.end().await?);
         }

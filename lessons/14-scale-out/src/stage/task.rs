@@ -2,8 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use shared::client::PATIENCE;
-use tokio::time::{Instant, sleep};
+use shared::client::{PATIENCE, Patience};
 
 use super::wire::{Caller, tool, work};
 
@@ -36,7 +35,7 @@ pub async fn cancel(url: &str, id: &str) -> Result<Option<i64>> {
 
 /// Looks at a task until it has ended, and returns its status and the whole last answer.
 pub async fn ended(url: &str, id: &str) -> Result<(String, Value)> {
-    let asked = Instant::now();
+    let mut patience = Patience::of(PATIENCE);
     loop {
         let answer = get(url, id).await?;
         let status = answer["result"]["status"].as_str();
@@ -45,8 +44,7 @@ pub async fn ended(url: &str, id: &str) -> Result<(String, Value)> {
         if status != "working" {
             return Ok((status.to_owned(), answer));
         }
-        let patient = asked.elapsed() < PATIENCE;
-        ensure!(patient, "after {PATIENCE:?} a task is still `working`, and nobody ends it");
-        sleep(PATIENCE / 200).await;
+        let lasts = patience.lasts().await;
+        ensure!(lasts, "after {PATIENCE:?} a task is still `working`, and nobody ends it");
     }
 }
