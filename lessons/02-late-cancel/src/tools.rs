@@ -70,7 +70,7 @@ impl QuickServer {
 }
 
 /// Counts the data rows, from the start to the end: those so far (no error) if told to stop.
-fn rows_of(path: &Path, stop: &CancellationToken) -> Result<u64, csv::Error> {
+pub fn rows_of(path: &Path, stop: &CancellationToken) -> Result<u64, csv::Error> {
     let mut reader = csv::Reader::from_path(path)?;
     let mut record = csv::ByteRecord::new();
     let mut rows = 0;

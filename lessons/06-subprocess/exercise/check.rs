@@ -13,8 +13,7 @@ use nix::unistd::{Pid, getpgid};
 use rmcp::service::PeerRequestOptions;
 use serde_json::Value;
 use shared::calls::State;
-use shared::client::{PATIENCE, text_of, tool_call};
-use tokio::time::{Instant, sleep};
+use shared::client::{PATIENCE, Patience, text_of, tool_call};
 
 use crate::group::adopt;
 use crate::table::members;
@@ -77,21 +76,18 @@ impl Family {
 
     /// Waits until all its processes are there.
     async fn complete(&self, processes: usize) -> anyhow::Result<()> {
-        let asked = Instant::now();
+        let mut patience = Patience::of(PATIENCE);
         while self.pids().len() < processes {
-            let late = asked.elapsed() > PATIENCE;
-            ensure!(!late, "your tool does not run its script\nthe first word is the program");
-            sleep(Duration::from_millis(5)).await;
+            let lasts = patience.lasts().await;
+            ensure!(lasts, "your tool does not run its script\nthe first word is the program");
         }
         Ok(())
     }
 
     /// How many live, when those that were killed have had time to go.
     async fn left(&self) -> usize {
-        let asked = Instant::now();
-        while self.alive() > 0 && asked.elapsed() < DYING {
-            sleep(Duration::from_millis(5)).await;
-        }
+        let mut patience = Patience::of(DYING);
+        while self.alive() > 0 && patience.lasts().await {}
         self.alive()
     }
 }

@@ -11,10 +11,9 @@ use course::stage::Wrong;
 use hosting::layer::Server;
 use hosting::{Door, Site, host};
 use shared::calls::State;
-use shared::client::PATIENCE;
+use shared::client::{PATIENCE, Patience};
 use shared::server::FileServer;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep};
 
 use crate::wire::Wire;
 
@@ -66,10 +65,8 @@ where
             let calls = calls.list().calls;
             calls.iter().any(|call| call.state == State::Cancelled && call.steps_done > 0)
         };
-        let asked = Instant::now();
-        while !cancelled() && asked.elapsed() < PATIENCE / 5 {
-            sleep(Duration::from_millis(5)).await;
-        }
+        let mut patience = Patience::of(PATIENCE / 5);
+        while !cancelled() && patience.lasts().await {}
         ensure!(
             cancelled(),
             "your proof passes, and the server has no cancelled call that was at work\n\

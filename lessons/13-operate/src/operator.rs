@@ -10,9 +10,9 @@ use reqwest::Method;
 use rmcp::service::ServiceError;
 use serde_json::{Value, json};
 use shared::calls::State;
-use shared::client::{PATIENCE, patient, tool_call, tool_result};
+use shared::client::{PATIENCE, Patience, patient, tool_call, tool_result};
 use shared::note::Cause;
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::start;
 
@@ -44,10 +44,9 @@ pub(crate) async fn metrics(stage: &Stage) -> anyhow::Result<()> {
         tool_result(call.await_response().await?)?;
     }
     // A cancel is not answered here. So wait until the server says that nothing runs any more.
-    let deadline = Instant::now() + stage.patience;
+    let mut patience = Patience::of(stage.patience);
     let mut after = numbers(stage).await?;
-    while running(&after)? > ran && Instant::now() < deadline {
-        sleep(Duration::from_millis(20)).await;
+    while running(&after)? > ran && patience.lasts().await {
         after = numbers(stage).await?;
     }
     let grown = |name: &str| after.get(name).unwrap_or(&0.0) - before.get(name).unwrap_or(&0.0);

@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use hosting::between::Between;
 use hosting::layer::{Layer, Server};
 use late_cancel::LESSON;
-use late_cancel::tools::QuickServer;
+use late_cancel::tools::{QuickServer, rows_of};
 use rmcp::model::{CallToolRequestParams, CallToolResponse};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -21,6 +21,7 @@ use shared::dataset::{DataFolder, LARGE};
 use shared::server::Setup;
 use testing::hosted::setup;
 use testing::story::{notices, paused};
+use tokio_util::sync::CancellationToken;
 use wrong::Wrong;
 
 testing::passes_on!("late-cancel", "", http_2026 stdio_2025 stdio_2026);
@@ -47,6 +48,16 @@ fn shorter(setup: Setup) -> Setup {
         DataFolder::open(&folder).unwrap()
     });
     Setup { data: FOLDER.clone(), ..setup }
+}
+
+#[test]
+fn a_count_that_is_told_to_stop_reads_no_further() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&file, "a\n1\n2\n").unwrap();
+    let stop = CancellationToken::new();
+    assert_eq!(rows_of(file.path(), &stop).unwrap(), 2);
+    stop.cancel();
+    assert_eq!(rows_of(file.path(), &stop).unwrap(), 0);
 }
 
 #[test]

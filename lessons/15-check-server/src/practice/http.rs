@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::sleep;
 
-use super::calls::{Call, Outlet, Over};
+use super::calls::{Outlet, Over};
 use super::flaw::Flaw;
 use super::{Origin, Practice};
 use crate::wire::Revision;
@@ -52,7 +52,6 @@ async fn post(State(practice): State<Arc<Practice>>, headers: HeaderMap, body: B
     let origin = Origin { session: session.clone(), revision, http: true, out: out.clone() };
     // From here on a client that goes away is noticed.
     let gone = Gone { practice: practice.clone(), out: out.clone(), stateless };
-    let before = practice.calls().len();
     practice.handle(&origin, &message).await;
     if message.get("id").is_none() {
         let cancel = message["method"] == "notifications/cancelled";
@@ -62,12 +61,13 @@ async fn post(State(practice): State<Arc<Practice>>, headers: HeaderMap, body: B
         return StatusCode::ACCEPTED.into_response();
     }
     let mut gone = Some(gone);
-    if practice.is(Flaw::FirstByteDeaf) && practice.calls().len() > before {
+    if practice.is(Flaw::FirstByteDeaf)
+        && let Some(call) = practice.call_of(&out)
+    {
         let early = gone.take();
         early.into_iter().for_each(std::mem::forget);
         // Nothing is sent while the call runs: on a busy machine a client is slow to go.
-        let own = |call: &Arc<Call>| Arc::ptr_eq(&call.out(), &out);
-        while practice.calls().iter().any(|call| own(call) && !call.is_over()) {
+        while !call.is_over() {
             sleep(Duration::from_millis(50)).await;
         }
         gone = Some(Gone { practice: practice.clone(), out: out.clone(), stateless });
@@ -157,9 +157,7 @@ struct Gone {
 
 impl Gone {
     fn number(&self) -> usize {
-        let calls = self.practice.calls();
-        let own = calls.iter().find(|call| Arc::ptr_eq(&call.out(), &self.out));
-        own.map_or(usize::MAX, |call| call.number)
+        self.practice.call_of(&self.out).map_or(usize::MAX, |call| call.number)
     }
 }
 
@@ -176,10 +174,8 @@ impl Drop for Gone {
         if !cancels {
             return;
         }
+        let Some(own) = practice.call_of(&self.out) else { return };
         let calls = practice.calls().clone();
-        let Some(own) = calls.iter().find(|call| Arc::ptr_eq(&call.out(), &self.out)) else {
-            return;
-        };
         let clumsy = practice.is(Flaw::StreamClumsy);
         let hit =
             calls.iter().filter(|call| call.number == own.number || (clumsy && call.id == own.id));

@@ -161,6 +161,11 @@ impl Practice {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The call whose messages go out here.
+    fn call_of(&self, out: &Arc<Outlet>) -> Option<Arc<Call>> {
+        self.calls().iter().find(|call| Arc::ptr_eq(&call.out(), out)).cloned()
+    }
+
     fn finished(&self) -> MutexGuard<'_, Vec<(String, Value, Value)>> {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
