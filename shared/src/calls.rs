@@ -14,6 +14,7 @@ use rmcp::model::RequestId;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::broadcast;
 
 use crate::note::{CallNote, Cause, printable};
@@ -56,6 +57,11 @@ pub struct CallRecord {
 pub struct CallList {
     /// The calls: all that run, and the newest that ended.
     pub calls: Vec<CallRecord>,
+}
+
+/// The calls in the JSON of a [`CallList`].
+pub fn read_list(list: Value) -> serde_json::Result<Vec<CallRecord>> {
+    Ok(serde_json::from_value::<CallList>(list)?.calls)
 }
 
 /// What tells sessions apart in a list that everybody may read: too little of the session's id
@@ -104,12 +110,6 @@ struct Log {
     ended: VecDeque<u64>,
 }
 
-impl Log {
-    fn list(&self) -> CallList {
-        CallList { calls: self.records.values().cloned().collect() }
-    }
-}
-
 impl Default for Calls {
     fn default() -> Self {
         let (log, tasks) = Default::default();
@@ -151,14 +151,14 @@ impl Calls {
 
     /// The list as it stands.
     pub fn list(&self) -> CallList {
-        self.log().list()
+        self.follow().0
     }
 
     /// The list as it stands, and every change from then on.
     pub fn follow(&self) -> (CallList, broadcast::Receiver<CallRecord>) {
         // Changes are told under this lock: none is missed, and none told twice.
         let log = self.log();
-        (log.list(), self.watch())
+        (CallList { calls: log.records.values().cloned().collect() }, self.watch())
     }
 
     /// What the server has done since it started, in numbers.

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
+use futures::future::BoxFuture;
 use rmcp::RoleClient;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
@@ -23,7 +24,7 @@ use tokio::time::{sleep, timeout};
 
 pub use crate::arrivals::PATIENCE;
 use crate::arrivals::{Arrivals, Noted, Progress, Traffic};
-use crate::calls::{CallList, CallRecord, State};
+use crate::calls::{CallRecord, State, read_list};
 use crate::in_order::InOrder;
 
 /// Patience with a server that is asked again and again. Its pauses are counted, and not the time:
@@ -110,47 +111,50 @@ impl Client {
     }
 
     /// Connects over Streamable HTTP, declaring these capabilities.
-    pub async fn http_as(
+    pub fn http_as(
         capabilities: ClientCapabilities,
         url: &str,
         protocol: ProtocolVersion,
-    ) -> anyhow::Result<Self> {
+    ) -> BoxFuture<'_, anyhow::Result<Self>> {
         let transport = StreamableHttpClientTransport::from_uri(url);
-        Self::connect(transport, capabilities, protocol).await.with_context(|| {
-            format!(
-                "no MCP server answers at {url}; start one with `serve` in another terminal, or \
-                 name its address with --url"
-            )
+        // A box, as below: an `async fn` is compiled where it is awaited, so in each lesson.
+        Box::pin(async move {
+            let hint = "start one with `serve` in another terminal, or name its address with --url";
+            let connected = Self::connect(transport, capabilities, protocol).await;
+            connected.with_context(|| format!("no MCP server answers at {url}; {hint}"))
         })
     }
 
     /// Starts a server as a child process and connects to its standard input and output,
     /// declaring these capabilities.
-    pub async fn child_as(
+    pub fn child_as(
         capabilities: ClientCapabilities,
         mut command: Command,
         protocol: ProtocolVersion,
-    ) -> anyhow::Result<Self> {
+    ) -> BoxFuture<'static, anyhow::Result<Self>> {
         // A terminal sends Ctrl-C to its whole foreground group. It is meant for the client,
         // and a server that ends at the same moment leaves nobody to ask.
         #[cfg(unix)]
         command.process_group(0);
         let program = command.as_std().get_program().display().to_string();
-        let transport =
-            TokioChildProcess::new(command).with_context(|| format!("cannot start {program}"))?;
-        let connected = Self::connect(transport, capabilities, protocol).await;
-        connected.with_context(|| format!("{program} does not speak MCP on its standard output"))
+        Box::pin(async move {
+            let transport = TokioChildProcess::new(command)
+                .with_context(|| format!("cannot start {program}"))?;
+            let connected = Self::connect(transport, capabilities, protocol).await;
+            connected
+                .with_context(|| format!("{program} does not speak MCP on its standard output"))
+        })
     }
 
     /// Connects to a server at the other end of a pipe, declaring these capabilities.
-    pub async fn pipe_as(
+    pub fn pipe_as(
         capabilities: ClientCapabilities,
         pipe: DuplexStream,
         protocol: ProtocolVersion,
-    ) -> anyhow::Result<Self> {
+    ) -> BoxFuture<'static, anyhow::Result<Self>> {
         let (input, output) = tokio::io::split(pipe);
         let transport = AsyncRwTransport::new_client(input, output);
-        Self::connect(transport, capabilities, protocol).await
+        Box::pin(Self::connect(transport, capabilities, protocol))
     }
 
     async fn connect<T>(
@@ -240,7 +244,7 @@ impl Client {
     pub async fn list_calls(&self) -> anyhow::Result<Vec<CallRecord>> {
         let result = self.call("list_calls", Value::Null).await?;
         let content = result.structured_content.context("list_calls has no structured content")?;
-        Ok(serde_json::from_value::<CallList>(content)?.calls)
+        Ok(read_list(content)?)
     }
 
     /// The number that the server gave to the newest call of this tool; 0 if it lists none.

@@ -42,11 +42,6 @@ impl Stop {
         self.token.cancel();
     }
 
-    /// Returns when the server has been told to stop.
-    pub async fn requested(&self) {
-        self.token.cancelled().await;
-    }
-
     /// A token that fires when the server is told to stop.
     pub fn token(&self) -> &CancellationToken {
         &self.token
@@ -66,7 +61,7 @@ impl Stop {
     /// Waits, when a stop has been requested, until nothing runs. Bounded: what cannot be aborted
     /// does not hold up the end of the process.
     pub async fn settled(&self) {
-        self.requested().await;
+        self.token.cancelled().await;
         let _ = timeout(self.grace.saturating_add(BEYOND), self.running.wait()).await;
     }
 }

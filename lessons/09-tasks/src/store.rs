@@ -114,7 +114,7 @@ impl Store {
             let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
             tokio::select! {
                 ended = &mut work => return ended,
-                () = self.stop.requested() => task.note.cancel(Cause::Shutdown),
+                () = self.stop.token().cancelled() => task.note.cancel(Cause::Shutdown),
             }
             let aborted = || internal("aborted: the server is shutting down".to_owned());
             self.stop.in_grace(work).await.unwrap_or_else(|| Ok(Err(TaskExit::Error(aborted()))))

@@ -9,7 +9,7 @@ use course::stage::Stage;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use shared::calls::{CallList, CallRecord, State};
+use shared::calls::{CallRecord, State, read_list};
 use shared::client::Patience;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, Lines};
 use tokio::process::Child;
@@ -222,7 +222,7 @@ impl Attacker {
         let list = json!({ "name": "list_calls", "arguments": {} });
         let reply = self.post(&self.request(&json!("list"), "tools/call", list)).await?;
         let list = reply.answer["result"]["structuredContent"].clone();
-        Ok(serde_json::from_value::<CallList>(list).context("no list of calls")?.calls)
+        read_list(list).context("no list of calls")
     }
 
     /// The server's number of the newest call; 0 if there is none.

@@ -58,7 +58,7 @@ where
     let (failed, mut failures) = mpsc::unbounded_channel::<(RequestId, ErrorData)>();
     let end = loop {
         tokio::select! {
-            () = stop.requested() => break End::Stopped,
+            () = stop.token().cancelled() => break End::Stopped,
             message = host.receive() => {
                 let Some(message) = message else { break End::Host(open.len()) };
                 let mut call = None;

@@ -158,7 +158,7 @@ async fn stdio_to_http(
 ) -> anyhow::Result<()> {
     let upstream = tokio::select! {
         upstream = Upstream::connect(http(url), version) => upstream.with_context(|| no_server(url))?,
-        () = stop.requested() => return Ok(()),
+        () = stop.token().cancelled() => return Ok(()),
     };
     let upstream = Arc::new(upstream);
     let server = Server::new(Translate::new(Arc::clone(&upstream)));
@@ -193,7 +193,7 @@ async fn http_to_stdio(
     let upstream = tokio::select! {
         upstream = Upstream::connect(child, version) => upstream
             .with_context(|| format!("{program} does not speak MCP on its standard output"))?,
-        () = stop.requested() => return Ok(()),
+        () = stop.token().cancelled() => return Ok(()),
     };
     let upstream = Arc::new(upstream);
     println!("mcp-bridge serves {program} at http://{}/mcp", listener.local_addr()?);

@@ -179,7 +179,7 @@ impl Guard {
             biased;
             never = heard => match never {},
             answer = &mut call => answer,
-            () = self.stop.requested() => {
+            () = self.stop.token().cancelled() => {
                 span.in_scope(|| info!(cause = "shutdown", "call is cancelled"));
                 note.cancel(Cause::Shutdown);
                 let Some(answer) = self.stop.in_grace(&mut call).await else {

@@ -134,7 +134,7 @@ where
     let server = server.with(Guard::new(stop.clone()));
     let serving = tokio::select! {
         serving = server.serve(transport) => serving?,
-        () = stop.requested() => return Ok(()),
+        () = stop.token().cancelled() => return Ok(()),
     };
     let connection = serving.cancellation_token();
     let mut serving = pin!(serving.waiting());

@@ -7,7 +7,7 @@ use course::lesson::Protocol;
 use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use shared::calls::{CallList, CallRecord, State};
+use shared::calls::{CallRecord, State, read_list};
 use sse_stream::{Sse, SseStream};
 use tokio::time::{sleep, timeout};
 
@@ -89,7 +89,7 @@ pub fn assert_cancelled_once(messages: &[Value], id: &Value) {
 /// The calls in the answer of `list_calls`.
 pub fn calls_in(answer: &Value) -> Vec<CallRecord> {
     let list = answer["result"]["structuredContent"].clone();
-    serde_json::from_value::<CallList>(list).unwrap_or_else(|_| panic!("{answer}")).calls
+    read_list(list).unwrap_or_else(|_| panic!("{answer}"))
 }
 
 pub fn find(calls: &[CallRecord], id: &Value) -> CallRecord {

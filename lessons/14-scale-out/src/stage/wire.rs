@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use hosting::cancel::REQUEST_CANCELLED;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use shared::calls::{CallList, CallRecord, State};
+use shared::calls::{CallRecord, State, read_list};
 use shared::client::{PATIENCE, Patience};
 use tokio::time::timeout;
 
@@ -143,8 +143,7 @@ impl Caller {
     pub async fn calls(&self) -> Result<Vec<CallRecord>> {
         let answer = self.ask("tools/call", tool("list_calls", &json!({})), false).await?;
         let list = answer["result"]["structuredContent"].clone();
-        let list = serde_json::from_value::<CallList>(list);
-        Ok(list.with_context(|| format!("list_calls answered {answer}"))?.calls)
+        read_list(list).with_context(|| format!("list_calls answered {answer}"))
     }
 
     /// The same, when none of those runs any more.
