@@ -1,93 +1,129 @@
-//! A journal: one writer at a time, all of a posting or none of it.
+//! A journal in a database: one posting at a time, all of it or nothing.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use rusqlite::Connection;
+use shared::calls::Call;
+use shared::server::Caller;
+use tempfile::TempDir;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
-/// The journal. Clones share it.
+/// How many steps a posting takes.
+pub const STEPS: u32 = 10;
+
+/// The journal. Clones share it, and its folder goes with the last one.
 #[derive(Debug, Clone)]
-pub struct Journal(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    file: File,
-    /// How many bytes of the file count. What lies behind belongs to a posting at work.
-    end: AtomicU64,
+pub struct Journal {
+    folder: Arc<TempDir>,
     writer: Arc<Mutex<()>>,
 }
 
-/// A posting at work. Dropped before [`Posting::commit`] it leaves nothing behind: on an error,
-/// after a panic, at the end of the runtime.
+/// A posting at work: a transaction. Dropped before [`Posting::commit`] it leaves nothing behind,
+/// because a connection that is closed rolls back what it has not committed.
 #[derive(Debug)]
 pub struct Posting {
-    journal: Journal,
-    end: u64,
+    db: Connection,
     _only_writer: OwnedMutexGuard<()>,
 }
 
 impl Journal {
-    /// An empty journal, in a temporary file that goes with the process.
-    pub fn new() -> io::Result<Self> {
-        let (file, end, writer) = (tempfile::tempfile()?, AtomicU64::new(0), Arc::default());
-        Ok(Self(Arc::new(Inner { file, end, writer })))
+    /// An empty journal, in a folder of its own.
+    pub fn new() -> anyhow::Result<Self> {
+        let folder = TempDir::with_prefix("mcp-journal-")?;
+        let journal = Self { folder: Arc::new(folder), writer: Arc::default() };
+        // With a write-ahead log, who reads does not wait for the posting.
+        let table = "PRAGMA journal_mode = WAL; CREATE TABLE journal (row TEXT NOT NULL)";
+        journal.open()?.execute_batch(table)?;
+        Ok(journal)
     }
 
     /// Begins a posting, when no other is at work.
-    pub async fn begin(&self) -> Posting {
-        let only_writer = self.0.writer.clone().lock_owned().await;
-        Posting { journal: self.clone(), end: self.end(), _only_writer: only_writer }
+    pub async fn begin(&self) -> anyhow::Result<Posting> {
+        let (journal, only_writer) = (self.clone(), self.writer.clone().lock_owned().await);
+        let begin = move || -> rusqlite::Result<_> {
+            let db = journal.open()?;
+            db.execute_batch("BEGIN")?;
+            Ok(Posting { db, _only_writer: only_writer })
+        };
+        Ok(spawn_blocking(begin).await??)
     }
 
-    /// All that has been posted.
-    pub async fn read(&self) -> io::Result<String> {
+    /// All rows that have been posted.
+    pub async fn read(&self) -> anyhow::Result<Vec<String>> {
         let journal = self.clone();
-        let reading = spawn_blocking(move || {
-            let mut bytes = vec![0; usize::try_from(journal.end()).map_err(io::Error::other)?];
-            journal.0.file.read_exact_at(&mut bytes, 0)?;
-            String::from_utf8(bytes).map_err(io::Error::other)
-        });
-        reading.await?
+        let read = move || -> rusqlite::Result<_> {
+            let db = journal.open()?;
+            let mut rows = db.prepare("SELECT row FROM journal ORDER BY rowid")?;
+            rows.query_map((), |row| row.get(0))?.collect()
+        };
+        Ok(spawn_blocking(read).await??)
     }
 
-    fn end(&self) -> u64 {
-        self.0.end.load(Ordering::Acquire)
+    fn open(&self) -> rusqlite::Result<Connection> {
+        Connection::open(self.folder.path().join("journal.db"))
+    }
+
+    /// Posts the file's rows, a share of them in each step. `None` means: cancelled, while another
+    /// posting was at work.
+    ///
+    /// From the first row on it does not look at the token to stop: a journal with half a file in
+    /// it is worse than one with the whole file. When told to stop it only hurries.
+    pub async fn post(
+        &self,
+        path: &Path,
+        tick: Duration,
+        call: &Call,
+        caller: &impl Caller,
+    ) -> anyhow::Result<Option<usize>> {
+        let text = tokio::fs::read_to_string(path).await?;
+        let rows: Vec<_> = text.lines().skip(1).collect();
+        let (whole, share) = (rows.len(), rows.len().div_ceil(STEPS as usize).max(1));
+        let mut posting = tokio::select! {
+            biased;
+            () = caller.stop().cancelled() => return Ok(None),
+            posting = self.begin() => posting?,
+        };
+        let mut posted = 0;
+        for part in rows.chunks(share) {
+            posting = posting.append(part.join("\n")).await?;
+            posted += part.len();
+            // News and a pause, for people. Neither is part of the work.
+            let pause = async {
+                let message = format!("cannot be stopped now: {posted} of {whole} rows");
+                caller.report(posted as u64, whole as u64, message).await;
+                sleep(tick).await;
+            };
+            tokio::select! {
+                biased;
+                () = caller.stop().cancelled() => {}
+                () = pause => {}
+            }
+            call.step_done();
+        }
+        posting.commit().await?;
+        Ok(Some(posted))
     }
 }
 
 impl Posting {
     /// Writes more rows. Nobody can read them yet. The posting goes along to the blocking thread,
     /// so no other can begin while this one writes, even if the caller is dropped meanwhile.
-    pub async fn append(mut self, rows: String) -> io::Result<Self> {
-        let writing = spawn_blocking(move || {
-            self.journal.0.file.write_all_at(rows.as_bytes(), self.end)?;
-            self.end += rows.len() as u64;
+    pub async fn append(self, rows: String) -> anyhow::Result<Self> {
+        let insert = move || -> rusqlite::Result<_> {
+            let mut insert = self.db.prepare("INSERT INTO journal VALUES (?1)")?;
+            rows.lines().try_for_each(|row| insert.execute([row]).map(drop))?;
+            drop(insert);
             Ok(self)
-        });
-        writing.await?
+        };
+        Ok(spawn_blocking(insert).await??)
     }
 
     /// Makes the posting part of the journal.
-    pub async fn commit(self) -> io::Result<()> {
-        let writing = spawn_blocking(move || {
-            self.journal.0.file.sync_all()?;
-            self.journal.0.end.store(self.end, Ordering::Release);
-            Ok(())
-        });
-        writing.await?
-    }
-}
-
-impl Drop for Posting {
-    fn drop(&mut self) {
-        let end = self.journal.end();
-        if self.end != end {
-            // If this fails too, the next posting overwrites what is left.
-            let _ = self.journal.0.file.set_len(end);
-        }
+    pub async fn commit(self) -> anyhow::Result<()> {
+        Ok(spawn_blocking(move || self.db.execute_batch("COMMIT")).await??)
     }
 }

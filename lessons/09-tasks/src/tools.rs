@@ -3,7 +3,6 @@
 
 mod methods;
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -17,17 +16,14 @@ use serde_json::json;
 use shared::calls::{Call, CallList};
 use shared::note::CallNote;
 use shared::server::{Caller, FileServer, ProcessArgs, Setup, processed};
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{Journal, Posting};
+use crate::journal::{self, Journal};
 use crate::store::{Limits, Store, TaskHandle};
 use methods::takes_tasks;
 
 /// How long a step takes at least: a client that looks after the first step finds it at work.
 const MIN_STEP: Duration = Duration::from_millis(50);
-/// How many steps a posting takes.
-const POSTING_STEPS: u32 = 10;
 
 /// A server that works in tasks.
 #[derive(Debug, Clone)]
@@ -135,17 +131,11 @@ impl TaskServer {
     ) -> Result<CallToolResponse, String> {
         let path = self.setup.data.find(&args.filename)?;
         let (journal, tick) = (self.journal.clone(), self.setup.tick);
-        let call = self.setup.calls.start("post_to_journal", POSTING_STEPS, &ctx);
+        let call = self.setup.calls.start("post_to_journal", journal::STEPS, &ctx);
         let work = async move |asker: Asker| {
-            let posting = tokio::select! {
-                biased;
-                () = asker.stop().cancelled() => return finish(call, Ok(None)),
-                // One posting at a time. A call that waits for its turn can still be cancelled.
-                posting = journal.begin() => posting,
-            };
-            let done = post(&path, posting, tick, &call, &asker).await;
+            let done = journal.post(&path, tick, &call, &asker).await;
             let done = done.with_context(|| format!("{} cannot be posted", args.filename));
-            finish(call, done.map(|rows| Some(posted(rows))))
+            finish(call, done.map(|rows| rows.map(posted)))
         };
         self.answer(ctx, work).await
     }
@@ -153,8 +143,8 @@ impl TaskServer {
     /// Counts the rows of the server's journal.
     #[tool(title = "Read the journal", annotations(read_only_hint = true, open_world_hint = false))]
     async fn read_journal(&self) -> Result<CallToolResult, String> {
-        let text = self.journal.read().await.map_err(|error| format!("the journal: {error}"))?;
-        Ok(CallToolResult::structured(json!({ "rows": text.lines().count() })))
+        let rows = self.journal.read().await.map_err(|error| format!("the journal: {error}"))?;
+        Ok(CallToolResult::structured(json!({ "rows": rows.len() })))
     }
 
     /// Lists the calls this server runs and has run, newest last.
@@ -186,40 +176,6 @@ impl TaskServer {
             Err(TaskExit::Cancelled) => Err("cancelled".to_owned()),
         }
     }
-}
-
-/// Writes the file's rows, a share of them in each step. From the first on it does not look at
-/// the token to stop: a journal with half a file in it is worse than one with the whole file.
-/// When told to stop it only hurries.
-async fn post(
-    path: &Path,
-    mut posting: Posting,
-    tick: Duration,
-    call: &Call,
-    asker: &Asker,
-) -> anyhow::Result<usize> {
-    let text = tokio::fs::read_to_string(path).await?;
-    let rows: Vec<_> = text.lines().skip(1).collect();
-    let (whole, share) = (rows.len(), rows.len().div_ceil(POSTING_STEPS as usize).max(1));
-    let mut posted = 0;
-    for part in rows.chunks(share) {
-        posting = posting.append(part.join("\n") + "\n").await?;
-        posted += part.len();
-        // News and a pause, for people. Neither is part of the work.
-        let pause = async {
-            let message = format!("cannot be stopped now: {posted} of {whole} rows");
-            asker.report(posted as u64, whole as u64, message).await;
-            sleep(tick).await;
-        };
-        tokio::select! {
-            biased;
-            () = asker.stop().cancelled() => {}
-            () = pause => {}
-        }
-        call.step_done();
-    }
-    posting.commit().await?;
-    Ok(posted)
 }
 
 /// Writes down how the call ended: when its work has stopped, and before its task says so. A tool

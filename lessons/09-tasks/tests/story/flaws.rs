@@ -139,12 +139,12 @@ impl Flawed {
         let call = self.calls.start("post_to_journal", 10, &ctx);
         let (flaw, journal) = (self.flaw, self.server.journal().clone());
         let work = async move |asker: Asker| {
-            let mut posting = journal.begin().await;
+            let mut posting = journal.begin().await.unwrap();
             for step in 1..=10 {
                 posting = posting.append("a row\n".repeat(100)).await.unwrap();
                 if flaw == Flaw::Open {
                     posting.commit().await.unwrap();
-                    posting = journal.begin().await;
+                    posting = journal.begin().await.unwrap();
                 }
                 if flaw != Flaw::Sudden {
                     call.step_done();
