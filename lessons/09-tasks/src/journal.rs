@@ -35,7 +35,7 @@ impl Journal {
     pub fn new() -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("mcp-journal-")?;
         let journal = Self { folder: Arc::new(folder), writer: Arc::default() };
-        // With a write-ahead log, who reads does not wait for the posting.
+        // With a write-ahead log, a reader does not wait for a posting.
         let table = "PRAGMA journal_mode = WAL; CREATE TABLE journal (row TEXT NOT NULL)";
         journal.open()?.execute_batch(table)?;
         Ok(journal)
@@ -89,7 +89,7 @@ impl Journal {
         };
         let mut posted = 0;
         for part in rows.chunks(share) {
-            posting = posting.append(part.join("\n")).await?;
+            posting = posting.append(part.join("\n") + "\n").await?;
             posted += part.len();
             // News and a pause, for people. Neither is part of the work.
             let pause = async {
