@@ -151,7 +151,7 @@ impl Calls {
 
     /// The list as it stands.
     pub fn list(&self) -> CallList {
-        self.follow().0
+        CallList { calls: self.log().records.values().cloned().collect() }
     }
 
     /// The list as it stands, and every change from then on.

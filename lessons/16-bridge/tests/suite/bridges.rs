@@ -110,8 +110,8 @@ fn fastmcp() {
         python.args(["-c", &script, &servers.to_string()]);
         python
     };
-    // FastMCP sends a cancel, and its DELETE 2 ms later on another connection. Where the DELETE comes
-    // first, it stops the call, and the reason is lost. The page says so.
+    // FastMCP sends its DELETE 2 ms after its cancel. The reason was lost once, probably because the
+    // DELETE came first. The call stopped all the same. The page says so.
     let raced = |row: String| row.replacen("| lost |", "| becomes \"caller cancelled\" |", 1);
     let rows: [Row; 2] = [&|| raced(stdio_to_http("PyPI, `fastmcp run URL`", to_http)), &|| {
         http_to_stdio("PyPI, `create_proxy`", to_stdio)
