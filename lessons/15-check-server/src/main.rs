@@ -54,7 +54,7 @@ enum Sub {
     Client(client::ClientArgs),
     /// Serve a practice server, healthy or wrong in one way.
     Practice(practice::PracticeArgs),
-    /// Try the clients, servers and bridges that people use: who really stops?
+    /// Try the clients and servers that people use: who really stops?
     Survey(survey::SurveyArgs),
 }
 

@@ -1,4 +1,4 @@
-//! Who really stops? Clients, servers and bridges of other projects, each tried for real.
+//! Who really stops? Clients and servers of other projects, each tried for real.
 //!
 //! `survey/manifest.json` names them. docs/src/who-stops.md has what was seen.
 
