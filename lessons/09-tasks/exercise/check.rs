@@ -20,6 +20,7 @@ use rmcp::model::{
 };
 use rmcp::service::{Peer, RequestContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tasks_extension::store::Limits;
 
 use crate::tools::TaskServer;
 
@@ -59,8 +60,7 @@ where
     );
     ensure!(
         healthy.0.cancelled.load(Ordering::Relaxed),
-        "your proof does not cancel the task\ncrate::client::cancel(&client, id).await? sends \
-         tasks/cancel"
+        "your proof does not cancel the task\ncrate::cancel(&client, id).await? sends tasks/cancel"
     );
     for (name, flaw) in [
         ("deaf to the cancel", Flaw::Deaf),
@@ -79,7 +79,7 @@ where
 {
     let setup = setup(TICK)?;
     let stop = setup.stop.clone();
-    let server = Server::new(TaskServer::new(setup)?).with(watched.clone());
+    let server = Server::new(TaskServer::new(setup, Limits::default())?).with(watched.clone());
     let stage = Stage::piped(server, Between::default(), stop.clone(), Protocol::V2026);
     let proved = prove(&stage).await;
     stop.now();

@@ -15,7 +15,9 @@
 //! - `stage.connect_as(capabilities, stage.protocol).await?` is a client, if
 //!   `ClientCapabilities::builder().enable_tasks().build()` are its capabilities
 //!   (`rmcp::model::ClientCapabilities`).
-//! - All of `crate::client`, which is `src/client.rs`: `start`, `look`, `watch`, `cancel`.
+//! - `start` and `cancel` of this lesson (`src/lib.rs`: `use crate::{cancel, start}`).
+//! - `look` and `watch` of `tasks_extension::client`, which is
+//!   `shared/tasks-extension/src/client.rs`.
 //! - `client.ask(started.call).await?` is the record of the work in the server's list: its
 //!   `state` should be `shared::calls::State::Cancelled`.
 //!

@@ -7,27 +7,27 @@
 
 #[path = "../exercise/check.rs"]
 pub mod check;
-pub mod client;
 mod exercise;
 pub mod journal;
-pub mod store;
 pub mod tools;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use chrono::{DateTime, Utc};
 use course::lesson::{Lesson, Protocol, Transport};
 use course::narrate::{outcome, timeline};
 use course::stage::Stage;
 use hosting::layer::Server;
 use rmcp::model::{
-    CancelledNotificationParam, ClientCapabilities, DetailedTask, RequestId, TaskStatus,
+    CancelTaskParams, CancelledNotificationParam, ClientCapabilities, DetailedTask, RequestId,
+    ServerResult, TaskStatus,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::calls::{CallRecord, State};
-use shared::client::{Client, text_of};
+use shared::client::{Client, PATIENCE, patient, text_of, tool_call, tool_result};
 use shared::dataset::{LARGE, part};
-
-use client::{cancel, look, result_of, start, suggested, watch};
+use tasks_extension::client::{Started, look, result_of, suggested, watch};
+use tasks_extension::store::Limits;
+use tokio::time::timeout;
 
 /// Lesson 9.
 pub const LESSON: Lesson = Lesson {
@@ -36,7 +36,7 @@ pub const LESSON: Lesson = Lesson {
     title: "Cancel work that outlives its request",
     transports: &[Transport::Http, Transport::Stdio],
     protocols: &[Protocol::V2026],
-    server: |setup| Ok(Server::new(tools::TaskServer::new(setup)?)),
+    server: |setup| Ok(Server::new(tools::TaskServer::new(setup, Limits::default())?)),
     story: |stage| Box::pin(story(stage)),
     chapters: &[],
     exercise: Some(&check::EXERCISE),
@@ -82,8 +82,8 @@ async fn cancelled(client: &Client) -> anyhow::Result<Row> {
 
     // 2. To look is to poll, as often as the server suggests. The work goes on.
     let (now, work) = watch(client, &started, 2).await?;
-    let status = shown(&now);
-    ensure!(is_at_work(&now), "the task did not outlive its request: it is {status}");
+    shown(&now);
+    ensure!(is_at_work(&now), "the task did not outlive its request: it is {:?}", now.status());
 
     // 3. The wrong cancel. `notifications/cancelled` is for requests, and MUST NOT be used for a
     //    task. (On HTTP rmcp sends nothing: there is no stream left to close.) The server has read
@@ -180,15 +180,39 @@ async fn reconnected(stage: &Stage, client: Client) -> anyhow::Result<Row> {
     Ok((call, (started.request, sent_at)))
 }
 
+/// Calls a tool. The answer is a task, at once, or the result, when the work is done: the server
+/// decides, and a client that declares the extension must be ready for both. This one insists.
+pub async fn start(
+    client: &Client,
+    name: &'static str,
+    arguments: Value,
+) -> anyhow::Result<Started> {
+    let call = tool_call(name, arguments);
+    let handle = client.send_cancellable_request(call, patient()).await?;
+    let request = handle.id.clone();
+    let answer = handle.await_response().await?;
+    let ServerResult::CreateTaskResult(created) = answer else {
+        bail!("answered with a result, not a task: {}", text_of(&tool_result(answer)?))
+    };
+    Ok(Started { request, task: created.task, call: client.newest(name).await? })
+}
+
+/// Cancels a task. Returns when that was sent, once the server has acknowledged it.
+pub async fn cancel(client: &Client, id: &str) -> anyhow::Result<DateTime<Utc>> {
+    let sent_at = Utc::now();
+    let answer = timeout(PATIENCE, client.cancel_task(CancelTaskParams::new(id))).await;
+    answer.context("tasks/cancel gave no answer")?.context("the cancel was not acknowledged")?;
+    Ok(sent_at)
+}
+
 fn is_at_work(task: &DetailedTask) -> bool {
     task.status() == TaskStatus::Working
 }
 
 /// Prints how a task stands.
-fn shown(task: &DetailedTask) -> String {
-    let status = format!("{:?}", task.status());
-    println!("   {status}: {}", task.task.status_message.as_deref().unwrap_or_default());
-    status
+fn shown(task: &DetailedTask) {
+    let message = task.task.status_message.as_deref().unwrap_or_default();
+    println!("   {:?}: {message}", task.status());
 }
 
 /// How many rows the server's journal holds.

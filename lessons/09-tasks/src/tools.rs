@@ -1,26 +1,27 @@
 //! This lesson's server. A client that takes tasks is answered at once, with a task. Any other
 //! client waits for the result. The work is the same for both.
 
-mod methods;
-
 use std::time::Duration;
 
 use anyhow::Context;
 use rmcp::handler::server::wrapper::{Json, Parameters};
-use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, CreateTaskResult};
+use rmcp::model::{
+    CallToolResponse, CallToolResult, CancelTaskParams, ContentBlock, CreateTaskResult,
+    CustomRequest, CustomResult, GetTaskParams, GetTaskResult, ServerCapabilities, ServerConfig,
+    UpdateTaskParams,
+};
 use rmcp::service::RequestContext;
 use rmcp::task_manager::TaskExit;
-use rmcp::{RoleServer, schemars, tool, tool_router};
+use rmcp::{ErrorData, RoleServer, ServerHandler, schemars, tool, tool_handler, tool_router};
 use serde::Deserialize;
 use serde_json::json;
-use shared::calls::{Call, CallList};
+use shared::calls::CallList;
 use shared::note::CallNote;
-use shared::server::{Caller, FileServer, ProcessArgs, Setup, processed};
-use tokio_util::sync::CancellationToken;
+use shared::server::{FileServer, ProcessArgs, Setup, processed};
+use tasks_extension::store::{Limits, Store};
+use tasks_extension::{Asker, finish, require_tasks, takes_tasks, unknown};
 
 use crate::journal::{self, Journal};
-use crate::store::{Limits, Store, TaskHandle};
-use methods::takes_tasks;
 
 /// How long a step takes at least: a client that looks after the first step finds it at work.
 const MIN_STEP: Duration = Duration::from_millis(50);
@@ -34,31 +35,6 @@ pub struct TaskServer {
     journal: Journal,
 }
 
-/// For whom a tool works.
-#[derive(Debug)]
-pub enum Asker {
-    /// A request that waits for the result.
-    Waiting(RequestContext<RoleServer>),
-    /// A task, whose request was answered long ago.
-    Task(TaskHandle),
-}
-
-impl Caller for Asker {
-    fn stop(&self) -> &CancellationToken {
-        match self {
-            Self::Waiting(ctx) => ctx.stop(),
-            Self::Task(task) => task.stop(),
-        }
-    }
-
-    async fn report(&self, done: u64, whole: u64, message: String) {
-        match self {
-            Self::Waiting(ctx) => ctx.report(done, whole, message).await,
-            Self::Task(task) => task.say(message),
-        }
-    }
-}
-
 /// Arguments of `post_to_journal`.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 struct PostArgs {
@@ -70,16 +46,9 @@ struct PostArgs {
 #[tool_router]
 impl TaskServer {
     /// A server over these files, with a journal of its own. Its tasks stop when the server does.
-    pub fn new(mut setup: Setup) -> anyhow::Result<Self> {
+    pub fn new(mut setup: Setup, limits: Limits) -> anyhow::Result<Self> {
         setup.tick = setup.tick.max(MIN_STEP);
-        let poll_interval = setup.tick;
-        let limits = Limits { tasks: 64, ttl: Duration::from_secs(300), poll_interval };
-        Self::with_limits(setup, limits)
-    }
-
-    /// The same, with limits of the caller's choice.
-    pub fn with_limits(setup: Setup, limits: Limits) -> anyhow::Result<Self> {
-        let store = Store::new(limits, setup.stop.clone());
+        let store = Store::new(limits, setup.tick, setup.stop.clone());
         let counted = store.clone();
         setup.calls.count_tasks_with(move || counted.by_state());
         let (files, journal) = (FileServer::new(setup.clone()), Journal::new()?);
@@ -178,17 +147,48 @@ impl TaskServer {
     }
 }
 
-/// Writes down how the call ended: when its work has stopped, and before its task says so. A tool
-/// that failed has a result, which says why.
-fn finish(
-    call: Call,
-    done: anyhow::Result<Option<CallToolResult>>,
-) -> Result<CallToolResult, TaskExit> {
-    let cancelled = matches!(done, Ok(None));
-    call.finish(done).or_else(|why| {
-        let failed = CallToolResult::error(vec![ContentBlock::text(why)]);
-        if cancelled { Err(TaskExit::Cancelled) } else { Ok(failed) }
-    })
+#[tool_handler]
+impl ServerHandler for TaskServer {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tasks().build())
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        require_tasks(&ctx)?;
+        self.store.get(&request.task_id).map(GetTaskResult::new)
+    }
+
+    /// Acknowledged as soon as the work has been told. It stops when it can.
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        require_tasks(&ctx)?;
+        self.store.cancel(&request.task_id)
+    }
+
+    /// No task here ever asks its client for anything. An answer to no question is ignored.
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        require_tasks(&ctx)?;
+        self.store.get(&request.task_id).map(drop)
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        Err(unknown(request, &ctx))
+    }
 }
 
 fn posted(rows: usize) -> CallToolResult {

@@ -22,6 +22,7 @@ use hosting::layer::Server;
 use shared::calls::State;
 use shared::server::{MAX_STEPS, Setup};
 use tasks::tools::TaskServer;
+use tasks_extension::store::Limits;
 use tokio::time::Duration;
 
 use attacker::{Attacker, Sent};
@@ -36,7 +37,7 @@ pub const LESSON: Lesson = Lesson {
     server: |setup| {
         // A long step: the calls of a flood should wait, and not work.
         let tick = setup.tick.max(Duration::from_millis(500));
-        Ok(Server::new(TaskServer::new(Setup { tick, ..setup })?))
+        Ok(Server::new(TaskServer::new(Setup { tick, ..setup }, Limits::default())?))
     },
     story: |stage| Box::pin(story(stage)),
     chapters: &[],

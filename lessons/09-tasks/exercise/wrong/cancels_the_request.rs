@@ -5,8 +5,9 @@ use course::stage::Stage;
 use rmcp::model::{CancelledNotificationParam, ClientCapabilities, TaskStatus};
 use serde_json::json;
 use shared::calls::State;
+use tasks_extension::client::watch;
 
-use crate::client::{start, watch};
+use crate::start;
 
 pub async fn prove(stage: &Stage) -> anyhow::Result<()> {
     let with_tasks = ClientCapabilities::builder().enable_tasks().build();

@@ -4,8 +4,9 @@ use anyhow::ensure;
 use course::stage::Stage;
 use rmcp::model::{ClientCapabilities, TaskStatus};
 use serde_json::json;
+use tasks_extension::client::watch;
 
-use crate::client::{cancel, start, watch};
+use crate::{cancel, start};
 
 pub async fn prove(stage: &Stage) -> anyhow::Result<()> {
     let with_tasks = ClientCapabilities::builder().enable_tasks().build();

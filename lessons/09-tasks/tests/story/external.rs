@@ -25,7 +25,9 @@ use rmcp::task_manager::TaskExit;
 use rmcp::{ErrorData, RoleServer};
 use serde_json::{Value, json};
 use shared::server::Caller;
-use tasks::tools::{Asker, TaskServer};
+use tasks::tools::TaskServer;
+use tasks_extension::Asker;
+use tasks_extension::store::Limits;
 use testing::hosted::{Hosted, setup};
 use testing::newman::Newman;
 use testing::process::Process;
@@ -84,7 +86,7 @@ fn conformance_of_what_needs_no_special_tools() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the conformance tool: MCP_CONFORMANCE, see .ci/run"]
 async fn conformance_of_the_server_with_the_tools_that_are_asked_for() {
-    let server = TaskServer::new(setup(50)).unwrap();
+    let server = TaskServer::new(setup(50), Limits::default()).unwrap();
     let fixtures = Fixtures { server: server.clone() };
     let stop = shared::stop::Stop::default();
     let server = Hosted::host(Server::new(server).with(fixtures), stop, Between::default()).await;
@@ -181,7 +183,7 @@ fn said(text: &str) -> CallToolResult {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs newman: NEWMAN, see .ci/run"]
 async fn newman_cancels_a_task() {
-    let server = Hosted::start(TaskServer::new(setup(200)).unwrap()).await;
+    let server = Hosted::start(TaskServer::new(setup(200), Limits::default()).unwrap()).await;
     let report = Newman::play(&server.url, &["5 Tasks"]).report();
     assert_eq!(report.failed(), [""; 0]);
     let asserted = report.asserted();
@@ -196,7 +198,7 @@ async fn newman_cancels_a_task() {
 async fn newman_finds_out_a_deaf_server() {
     let setup = setup(200);
     let stop = setup.stop.clone();
-    let server = Wrong::Deaf.tools(Server::new(TaskServer::new(setup).unwrap()));
+    let server = Wrong::Deaf.tools(Server::new(TaskServer::new(setup, Limits::default()).unwrap()));
     let server = Hosted::host(server, stop, Wrong::Deaf.connections()).await;
     let expected = [
         "the task was cancelled",

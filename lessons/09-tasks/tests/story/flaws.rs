@@ -19,7 +19,9 @@ use rmcp::task_manager::TaskExit;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::json;
 use shared::calls::{Calls, State};
-use tasks::tools::{Asker, TaskServer};
+use tasks::tools::TaskServer;
+use tasks_extension::Asker;
+use tasks_extension::store::Limits;
 use testing::hosted::{Hosted, setup};
 use testing::story::paused;
 use tokio::time::sleep;
@@ -236,7 +238,7 @@ fn number(id: &RequestId) -> i64 {
 fn flawed(flaw: Flaw) -> (Server, shared::stop::Stop) {
     let setup = shared::server::Setup { tick: TICK, ..setup(0) };
     let (calls, stop) = (setup.calls.clone(), setup.stop.clone());
-    let server = TaskServer::new(setup).unwrap();
+    let server = TaskServer::new(setup, Limits::default()).unwrap();
     let layer = Flawed { flaw, server: server.clone(), calls, tasks: Mutex::default() };
     (Server::new(server).with(layer), stop)
 }

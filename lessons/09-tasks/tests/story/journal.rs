@@ -11,6 +11,7 @@ use shared::calls::State;
 use shared::server::Setup;
 use tasks::journal::Journal;
 use tasks::tools::TaskServer;
+use tasks_extension::store::Limits;
 use testing::hosted::{Hosted, setup};
 use testing::process::Process;
 use testing::raw::{RawClient, in_time};
@@ -81,7 +82,7 @@ fn a_posting_whose_task_panics_leaves_nothing() {
 async fn a_stop_of_the_server_waits_for_a_posting() {
     let setup = Setup { tick: Duration::from_secs(300), ..setup(0) };
     let (stop, calls) = (setup.stop.clone(), setup.calls.clone());
-    let server = TaskServer::new(setup).unwrap();
+    let server = TaskServer::new(setup, Limits::default()).unwrap();
     let journal = server.journal().clone();
     let hosted = Hosted::host(Server::new(server), stop.clone(), Between::default()).await;
     let wire = RawClient::open_as(declared(), &hosted.url, V2026).await;
@@ -107,7 +108,7 @@ async fn a_stop_of_the_server_waits_for_a_posting() {
 async fn a_stopped_server_works_on_nothing() {
     let setup = setup(50);
     let (stop, calls) = (setup.stop.clone(), setup.calls.clone());
-    let server = Server::new(TaskServer::new(setup).unwrap());
+    let server = Server::new(TaskServer::new(setup, Limits::default()).unwrap());
     let hosted = Hosted::host(server, stop.clone(), Between::default()).await;
     let wire = RawClient::open_as(declared(), &hosted.url, V2026).await;
     let work = json!({ "filename": "part_0.csv", "processing_time": 3600 });

@@ -5,7 +5,6 @@ mod external;
 mod flaws;
 mod journal;
 mod server;
-mod store;
 
 use predicates::str::contains;
 use tasks::LESSON;

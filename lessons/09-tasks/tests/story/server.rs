@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use shared::calls::State;
 use shared::note::Cause;
 use shared::server::Setup;
-use tasks::store::Limits;
+
 use tasks::tools::TaskServer;
+use tasks_extension::store::Limits;
 use testing::hosted::{Hosted, setup};
 use testing::raw::{CANCELLED, RawClient, assert_finished, in_time, notification, request};
 use tokio::time::sleep;
@@ -25,8 +26,8 @@ const METHODS: [&str; 3] = ["tasks/get", "tasks/update", "tasks/cancel"];
 async fn serve(tasks: usize, ttl: Duration) -> Hosted {
     let setup = Setup { tick: TICK, ..setup(0) };
     let stop = setup.stop.clone();
-    let limits = Limits { tasks, ttl, poll_interval: TICK };
-    let server = Server::new(TaskServer::with_limits(setup, limits).unwrap());
+    let limits = Limits { tasks, ttl };
+    let server = Server::new(TaskServer::new(setup, limits).unwrap());
     Hosted::host(server, stop, Between::default()).await
 }
 
@@ -308,7 +309,7 @@ async fn a_task_that_expires_under_its_poller_fails_and_is_then_forgotten() {
 async fn a_task_knows_why_it_was_told_to_stop() {
     let setup = setup(50);
     let (calls, stop) = (setup.calls.clone(), setup.stop.clone());
-    let server = Server::new(TaskServer::new(setup).unwrap());
+    let server = Server::new(TaskServer::new(setup, Limits::default()).unwrap());
     let server = Hosted::host(server, stop, Between::default()).await;
     let wire = client(&server).await;
     let tasks = [start(&wire, 3000).await, start(&wire, 3000).await, start(&wire, 3000).await];

@@ -4,7 +4,6 @@ pub mod pipe;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -26,8 +25,8 @@ use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
 use shared::stop::Stop;
-use tasks::store;
 use tasks::tools::TaskServer;
+use tasks_extension::store;
 use testing::hosted::setup;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -48,7 +47,7 @@ async fn listen() -> (TcpListener, String) {
 }
 
 fn tasks() -> Server {
-    Server::new(TaskServer::new(setup(1000)).unwrap())
+    Server::new(TaskServer::new(setup(1000), store::Limits::default()).unwrap())
 }
 
 async fn hosted(server: Server, between: Between, limits: Limits) -> Running {
@@ -71,9 +70,8 @@ pub async fn stuck() -> Running {
 
 /// Takes all that comes.
 pub async fn without_limits() -> Running {
-    let (ttl, poll_interval) = (Duration::from_secs(300), Duration::from_secs(1));
-    let of_tasks = store::Limits { tasks: MANY, ttl, poll_interval };
-    let server = Server::new(TaskServer::with_limits(setup(1000), of_tasks).unwrap());
+    let of_tasks = store::Limits { tasks: MANY, ..store::Limits::default() };
+    let server = Server::new(TaskServer::new(setup(1000), of_tasks).unwrap());
     let body = Limits::default().body;
     let limits = Limits { calls: MANY, calls_per_session: MANY, sessions: MANY, body };
     hosted(server, Between::default(), limits).await

@@ -8,3 +8,4 @@ mod files;
 mod last_word;
 mod panic_and_shutdown;
 mod subscriptions;
+mod task_store;

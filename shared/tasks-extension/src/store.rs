@@ -32,14 +32,20 @@ pub struct Limits {
     pub tasks: usize,
     /// How long a task may work, and how long its end is remembered.
     pub ttl: Duration,
-    /// How long a client is asked to wait before it looks again.
-    pub poll_interval: Duration,
+}
+
+impl Default for Limits {
+    /// 64 tasks, five minutes.
+    fn default() -> Self {
+        Self { tasks: 64, ttl: Duration::from_secs(300) }
+    }
 }
 
 /// The store. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Store {
     limits: Limits,
+    poll_interval: Duration,
     stop: Stop,
     tasks: Arc<Mutex<HashMap<String, Entry>>>,
 }
@@ -60,9 +66,10 @@ pub struct TaskHandle {
 }
 
 impl Store {
-    /// An empty store. When the server stops, all tasks are told to stop, and it waits for them.
-    pub fn new(limits: Limits, stop: Stop) -> Self {
-        Self { limits, stop, tasks: Arc::default() }
+    /// An empty store. A client is asked to wait for `poll_interval` before it looks again. When
+    /// the server stops, all tasks are told to stop, and it waits for them.
+    pub fn new(limits: Limits, poll_interval: Duration, stop: Stop) -> Self {
+        Self { limits, poll_interval, stop, tasks: Arc::default() }
     }
 
     /// Starts work as a task. Fails, with a sentence, when the store is full.
@@ -78,11 +85,11 @@ impl Store {
     where
         F: Future<Output = Result<CallToolResult, TaskExit>> + Send + 'static,
     {
-        let Limits { tasks: capacity, ttl, poll_interval } = self.limits;
+        let Limits { tasks: capacity, ttl } = self.limits;
         let (id, now) = (Uuid::new_v4().to_string(), Utc::now().to_rfc3339());
         let task = Task::new(&id, TaskStatus::Working, &now, &now)
             .with_ttl_ms(millis(ttl))
-            .with_poll_interval_ms(millis(poll_interval));
+            .with_poll_interval_ms(millis(self.poll_interval));
         let stop = CancellationToken::new();
         let mut tasks = self.tasks();
         if tasks.len() >= capacity {

@@ -7,7 +7,7 @@ use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, TaskPayload, TaskStat
 use rmcp::task_manager::TaskExit;
 use shared::note::CallNote;
 use shared::stop::Stop;
-use tasks::store::{Limits, Store, TaskHandle};
+use tasks_extension::store::{Limits, Store, TaskHandle};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
@@ -16,8 +16,12 @@ const TTL: Duration = Duration::from_secs(300);
 const MOMENT: Duration = Duration::from_millis(5);
 
 fn store(tasks: usize) -> Store {
-    let limits = Limits { tasks, ttl: TTL, poll_interval: Duration::from_secs(1) };
-    Store::new(limits, Stop::default())
+    stopped_by(Stop::default(), tasks)
+}
+
+/// A store of a server that this stops.
+fn stopped_by(stop: Stop, tasks: usize) -> Store {
+    Store::new(Limits { tasks, ttl: TTL }, Duration::from_secs(1), stop)
 }
 
 type Outcome = Result<CallToolResult, TaskExit>;
@@ -198,8 +202,7 @@ async fn a_store_that_nobody_looks_at_empties_itself() {
 #[tokio::test(start_paused = true)]
 async fn when_the_server_stops_all_work_is_told() {
     let stop = Stop::default();
-    let limits = Limits { tasks: 2, ttl: TTL, poll_interval: Duration::from_secs(1) };
-    let store = Store::new(limits, stop.clone());
+    let store = stopped_by(stop.clone(), 2);
     let ids = [start(&store, obedient), start(&store, obedient)];
     stop.now();
     sleep(MOMENT).await;

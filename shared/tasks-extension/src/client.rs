@@ -1,19 +1,13 @@
-//! What a client does with tasks: start one, look at it, cancel it.
-//!
-//! rmcp has the messages. The rest is the client's own business: rmcp's `call_tool` takes a task
-//! for an unexpected response, and nothing polls.
+//! How a client watches a task. rmcp has the messages, and nothing that polls.
 
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use chrono::{DateTime, Utc};
 use rmcp::model::{
-    CallToolResult, CancelTaskParams, DetailedTask, GetTaskParams, RequestId, ServerResult, Task,
-    TaskPayload, TaskStatus,
+    CallToolResult, DetailedTask, GetTaskParams, RequestId, Task, TaskPayload, TaskStatus,
 };
-use serde_json::Value;
 use shared::calls::CallRecord;
-use shared::client::{Client, PATIENCE, patient, text_of, tool_call};
+use shared::client::{Client, PATIENCE};
 use tokio::time::{sleep, timeout};
 
 /// A task, and the request that started it.
@@ -25,36 +19,6 @@ pub struct Started {
     pub task: Task,
     /// The number of the work in the server's list of calls.
     pub call: u64,
-}
-
-/// Calls a tool. The answer is a task, at once, or the result, when the work is done: the server
-/// decides, and a client that declares the extension must be ready for both. This one insists.
-pub async fn start(
-    client: &Client,
-    name: &'static str,
-    arguments: Value,
-) -> anyhow::Result<Started> {
-    let call = tool_call(name, arguments);
-    let handle = client.send_cancellable_request(call, patient()).await?;
-    let request = handle.id.clone();
-    match handle.await_response().await? {
-        ServerResult::CreateTaskResult(created) => {
-            let call = client.newest(name).await?;
-            Ok(Started { request, task: created.task, call })
-        }
-        ServerResult::CallToolResult(result) => {
-            bail!("answered with a result, not a task: {}", text_of(&result))
-        }
-        other => bail!("{name} was answered with {other:?}"),
-    }
-}
-
-/// Cancels a task. Returns when that was sent, once the server has acknowledged it.
-pub async fn cancel(client: &Client, id: &str) -> anyhow::Result<DateTime<Utc>> {
-    let sent_at = Utc::now();
-    let answer = timeout(PATIENCE, client.cancel_task(CancelTaskParams::new(id))).await;
-    answer.context("tasks/cancel gave no answer")?.context("the cancel was not acknowledged")?;
-    Ok(sent_at)
 }
 
 /// Looks at a task once.
