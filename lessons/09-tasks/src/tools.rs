@@ -182,6 +182,7 @@ impl ServerHandler for TaskServer {
         self.store.get(&request.task_id).map(drop)
     }
 
+    /// rmcp brings a request of the extension here too if it cannot read its params.
     async fn on_custom_request(
         &self,
         request: CustomRequest,

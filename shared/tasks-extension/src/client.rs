@@ -28,26 +28,27 @@ pub async fn look(client: &Client, id: &str) -> anyhow::Result<DetailedTask> {
 }
 
 /// Looks at a task, as often as the server suggests, until its work has done this many steps or
-/// the task has ended. Gives up when nothing has changed for [`PATIENCE`]: what is counted are the
-/// pauses, so a machine that stands still for a while proves nothing.
+/// the task has ended. Gives up when nothing has changed for [`PATIENCE`], and at least three looks.
+/// What is counted are the pauses, so a machine that stands still for a while proves nothing.
 pub async fn watch(
     client: &Client,
     started: &Started,
     steps: u32,
 ) -> anyhow::Result<(DetailedTask, CallRecord)> {
     let pause = suggested(&started.task);
+    let patience = PATIENCE.max(3 * pause);
     let (mut last, mut waited) = (None, Duration::ZERO);
     loop {
         let task = look(client, &started.task.task_id).await?;
         let work = client.ask(started.call).await?;
-        // A task may ask for input, to be given with `tasks/update`. In this lesson none does.
+        // One that asks for input (`tasks/update`) goes back to the caller, who knows the answer.
         if task.status() != TaskStatus::Working || work.steps_done >= steps {
             return Ok((task, work));
         }
         if last.as_ref() != Some(&work) {
             (last, waited) = (Some(work), Duration::ZERO);
         }
-        ensure!(waited < PATIENCE, "the task has not changed for {PATIENCE:?}");
+        ensure!(waited < patience, "the task has not changed for {patience:?}");
         sleep(pause).await;
         waited += pause;
     }

@@ -19,8 +19,12 @@ use rmcp::task_manager::TaskExit;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::json;
 use shared::calls::{Calls, State};
+use shared::client::Client;
+use shared::server::Setup;
+use tasks::journal::Journal;
 use tasks::tools::TaskServer;
 use tasks_extension::Asker;
+use tasks_extension::client::watch;
 use tasks_extension::store::Limits;
 use testing::hosted::{Hosted, setup};
 use testing::story::paused;
@@ -236,7 +240,7 @@ fn number(id: &RequestId) -> i64 {
 
 /// The lesson's server with this flaw.
 fn flawed(flaw: Flaw) -> (Server, shared::stop::Stop) {
-    let setup = shared::server::Setup { tick: TICK, ..setup(0) };
+    let setup = Setup { tick: TICK, ..setup(0) };
     let (calls, stop) = (setup.calls.clone(), setup.stop.clone());
     let server = TaskServer::new(setup, Limits::default()).unwrap();
     let layer = Flawed { flaw, server: server.clone(), calls, tasks: Mutex::default() };
@@ -327,4 +331,42 @@ fn notices_half_a_posting_that_everybody_can_read() {
 #[test]
 fn notices_a_posting_that_was_over_before_its_cancel() {
     notices(Flaw::Sudden, "the posting was over before its cancel was sent");
+}
+
+/// A client of the lesson's server with this tick.
+async fn client(tick: Duration) -> (Client, Journal) {
+    let setup = Setup { tick, ..setup(0) };
+    let stop = setup.stop.clone();
+    let server = TaskServer::new(setup, Limits::default()).unwrap();
+    let journal = server.journal().clone();
+    let stage = Stage::piped(Server::new(server), Between::default(), stop, Protocol::V2026);
+    let with_tasks = ClientCapabilities::builder().enable_tasks().build();
+    (stage.connect_as(with_tasks, Protocol::V2026).await.unwrap(), journal)
+}
+
+/// A posting that waits for its turn does not change.
+#[test]
+fn notices_a_task_that_stands_still() {
+    let error = paused(async {
+        let (client, journal) = client(TICK).await;
+        let _other = journal.begin().await.unwrap();
+        let file = json!({ "filename": "part_0.csv" });
+        let started = tasks::start(&client, "post_to_journal", file).await.unwrap();
+        watch(&client, &started, 1).await.unwrap_err().to_string()
+    });
+    assert_eq!(error, "the task has not changed for 10s");
+}
+
+/// Slower than our patience, or as slow: it changes.
+#[test]
+fn a_slow_task_is_not_accused() {
+    for tick in [4, 60].map(Duration::from_secs) {
+        let done = paused(async {
+            let (client, _) = client(tick).await;
+            let file = json!({ "filename": "part_0.csv", "processing_time": 100 });
+            let started = tasks::start(&client, "process_large_file", file).await.unwrap();
+            watch(&client, &started, 5).await.unwrap().1.steps_done
+        });
+        assert_eq!(done, 5, "{tick:?}");
+    }
 }

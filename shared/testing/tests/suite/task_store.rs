@@ -208,3 +208,19 @@ async fn when_the_server_stops_all_work_is_told() {
     sleep(MOMENT).await;
     assert!(ids.iter().all(|id| status(&store, id) == TaskStatus::Cancelled));
 }
+
+#[tokio::test(start_paused = true)]
+async fn tasks_are_counted_by_their_state() {
+    let store = store(10);
+    let counts = |store: &Store| {
+        let counts = store.by_state();
+        ["working", "completed", "cancelled", "failed"].map(|state| counts[state])
+    };
+    assert_eq!(counts(&store), [0; 4]);
+    let ids = [(); 6].map(|()| start(&store, obedient));
+    start(&store, |_| async { Ok(result("done")) });
+    start(&store, |_| async { Err(TaskExit::Error(ErrorData::internal_error("no", None))) });
+    ids[..3].iter().for_each(|id| store.cancel(id).unwrap());
+    sleep(MOMENT).await;
+    assert_eq!(counts(&store), [3, 1, 3, 1]);
+}
