@@ -15,9 +15,12 @@
 //! - `stage.connect_as(capabilities, stage.protocol).await?` is a client, if
 //!   `ClientCapabilities::builder().enable_tasks().build()` are its capabilities
 //!   (`rmcp::model::ClientCapabilities`).
-//! - `start` and `cancel` of this lesson (`src/lib.rs`: `use crate::{cancel, start}`).
-//! - `look` and `watch` of `tasks_extension::client`, which is
-//!   `shared/tasks-extension/src/client.rs`.
+//! - `start` and `cancel` of this lesson (`src/lib.rs`: `use crate::{cancel, start}`). The id for
+//!   `cancel` is `started.task.task_id`, the file is `large_dataset.csv`, and the steps are its
+//!   `processing_time`.
+//! - `look` and `watch` of `tasks_extension::client` (`shared/tasks-extension/src/client.rs`). The
+//!   last argument of `watch` is a number of steps. A task's `status()` is an
+//!   `rmcp::model::TaskStatus`.
 //! - `client.ask(started.call).await?` is the record of the work in the server's list: its
 //!   `state` should be `shared::calls::State::Cancelled`.
 //!

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-/// How many steps a posting takes.
+/// How many steps a posting takes at most.
 pub const STEPS: u32 = 10;
 
 /// The journal. Clones share it, and its folder goes with the last one.
@@ -67,8 +67,8 @@ impl Journal {
         Connection::open(self.folder.path().join("journal.db"))
     }
 
-    /// Posts the file's rows, a share of them in each step. `None` means: cancelled, while another
-    /// posting was at work.
+    /// Posts the file's rows, a share of them in each step. `None` means: cancelled before it was its
+    /// turn.
     ///
     /// From the first row on it does not look at the token to stop: a journal with half a file in
     /// it is worse than one with the whole file. When told to stop it only hurries.
@@ -80,7 +80,7 @@ impl Journal {
         caller: &impl Caller,
     ) -> anyhow::Result<Option<usize>> {
         let text = tokio::fs::read_to_string(path).await?;
-        let rows: Vec<_> = text.lines().skip(1).collect();
+        let rows: Vec<_> = text.lines().skip(1).map(str::to_owned).collect();
         let (whole, share) = (rows.len(), rows.len().div_ceil(STEPS as usize).max(1));
         let mut posting = tokio::select! {
             biased;
@@ -89,7 +89,7 @@ impl Journal {
         };
         let mut posted = 0;
         for part in rows.chunks(share) {
-            posting = posting.append(part.join("\n") + "\n").await?;
+            posting = posting.append(part.to_vec()).await?;
             posted += part.len();
             // News and a pause, for people. Neither is part of the work.
             let pause = async {
@@ -112,10 +112,10 @@ impl Journal {
 impl Posting {
     /// Writes more rows. Nobody can read them yet. The posting goes along to the blocking thread,
     /// so no other can begin while this one writes, even if the caller is dropped meanwhile.
-    pub async fn append(self, rows: String) -> anyhow::Result<Self> {
+    pub async fn append(self, rows: Vec<String>) -> anyhow::Result<Self> {
         let insert = move || -> rusqlite::Result<_> {
             let mut insert = self.db.prepare("INSERT INTO journal VALUES (?1)")?;
-            rows.lines().try_for_each(|row| insert.execute([row]).map(drop))?;
+            rows.iter().try_for_each(|row| insert.execute([row]).map(drop))?;
             drop(insert);
             Ok(self)
         };

@@ -19,7 +19,7 @@ use shared::calls::CallList;
 use shared::note::CallNote;
 use shared::server::{FileServer, ProcessArgs, Setup, processed};
 use tasks_extension::store::{Limits, Store};
-use tasks_extension::{Asker, finish, require_tasks, takes_tasks, unknown};
+use tasks_extension::{Asker, finish, refusal, require_tasks, takes_tasks};
 
 use crate::journal::{self, Journal};
 
@@ -83,7 +83,7 @@ impl TaskServer {
     }
 
     /// Appends the rows of a CSV file to the server's journal: all of them, or none. Can be
-    /// cancelled until the first row is written. From then on it can only finish.
+    /// cancelled while it waits for its turn. From then on it can only finish.
     #[tool(
         title = "Post to the journal",
         annotations(
@@ -132,8 +132,8 @@ impl TaskServer {
         F: Future<Output = Result<CallToolResult, TaskExit>> + Send + 'static,
     {
         if takes_tasks(&ctx) {
-            // Nothing of the request goes with the work. Its `ct` above all: that fires when
-            // the request is answered, which is now.
+            // The request's note goes with the work. Its `ct` does not: that fires when the
+            // request is answered, which is now.
             let note = ctx.extensions.get::<CallNote>().cloned().unwrap_or_default();
             let task = self.store.start(note, |task| work(Asker::Task(task)))?;
             return Ok(CallToolResponse::Task(CreateTaskResult::new(task)));
@@ -182,13 +182,13 @@ impl ServerHandler for TaskServer {
         self.store.get(&request.task_id).map(drop)
     }
 
-    /// rmcp brings a request of the extension here too if it cannot read its params.
+    /// To rmcp, a request of the extension whose params it cannot read has an unknown method.
     async fn on_custom_request(
         &self,
         request: CustomRequest,
         ctx: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        Err(unknown(request, &ctx))
+        Err(refusal(request, &ctx))
     }
 }
 

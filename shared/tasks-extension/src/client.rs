@@ -1,4 +1,7 @@
 //! How a client watches a task. rmcp has the messages, and nothing that polls.
+//!
+//! What a task says of itself may be wrong. So this also asks for the server's list of calls
+//! (`list_calls`), which says what the work does.
 
 use std::time::Duration;
 
@@ -28,27 +31,27 @@ pub async fn look(client: &Client, id: &str) -> anyhow::Result<DetailedTask> {
 }
 
 /// Looks at a task, as often as the server suggests, until its work has done this many steps or
-/// the task has ended. Gives up when nothing has changed for [`PATIENCE`], and at least three looks.
-/// What is counted are the pauses, so a machine that stands still for a while proves nothing.
+/// its status is another: it has ended, or asks for input. Gives up after pauses that add up to
+/// [`PATIENCE`], and after three at least, without a new step. The pauses are counted, not the time:
+/// a machine that stands still for a while proves nothing.
 pub async fn watch(
     client: &Client,
     started: &Started,
     steps: u32,
 ) -> anyhow::Result<(DetailedTask, CallRecord)> {
-    let pause = suggested(&started.task);
+    let pause = pause(&started.task);
     let patience = PATIENCE.max(3 * pause);
     let (mut last, mut waited) = (None, Duration::ZERO);
     loop {
         let task = look(client, &started.task.task_id).await?;
         let work = client.ask(started.call).await?;
-        // One that asks for input (`tasks/update`) goes back to the caller, who knows the answer.
         if task.status() != TaskStatus::Working || work.steps_done >= steps {
             return Ok((task, work));
         }
         if last.as_ref() != Some(&work) {
             (last, waited) = (Some(work), Duration::ZERO);
         }
-        ensure!(waited < patience, "the task has not changed for {patience:?}");
+        ensure!(waited < patience, "the task has done no step for {patience:?}");
         sleep(pause).await;
         waited += pause;
     }
@@ -62,8 +65,8 @@ pub fn result_of(ended: DetailedTask) -> anyhow::Result<CallToolResult> {
     }
 }
 
-/// How long to wait before the next look. A server that suggests no time at all is not taken at
-/// its word.
-pub fn suggested(task: &Task) -> Duration {
+/// How long to wait before the next look: a second if the server suggests nothing, and 10 ms at
+/// least.
+pub fn pause(task: &Task) -> Duration {
     Duration::from_millis(task.poll_interval_ms.unwrap_or(1000).max(10))
 }

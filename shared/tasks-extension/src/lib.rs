@@ -2,7 +2,7 @@
 //! to a server, and what it leaves to a client.
 //!
 //! rmcp has the messages. A server needs a [`store`] of its tasks, and has to look who may be
-//! answered with one. A [`client`] has to poll.
+//! answered with one. A [`client`] has to poll. No task here asks its client for input.
 
 pub mod client;
 pub mod store;
@@ -45,8 +45,8 @@ impl Caller for Asker {
     }
 }
 
-/// Writes down how the call ended: when its work has stopped, and before its task says so. A tool
-/// that failed has a result, which says why.
+/// Writes down how the call ended: after its work has stopped, and before its task says so. The
+/// error of a tool becomes a result with `isError`.
 pub fn finish(
     call: Call,
     done: anyhow::Result<Option<CallToolResult>>,
@@ -66,8 +66,8 @@ pub fn takes_tasks(ctx: &RequestContext<RoleServer>) -> bool {
         && revision.is_some_and(|revision| revision >= ProtocolVersion::V_2026_07_28)
 }
 
-/// The error -32021 for a client that cannot have a task. rmcp asks for the declaration alone, so
-/// the revision is looked at here.
+/// The error -32021 for a client that cannot have a task. rmcp checks only the declaration, so the
+/// revision is checked here.
 pub fn require_tasks(ctx: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
     if takes_tasks(ctx) {
         return Ok(());
@@ -76,9 +76,10 @@ pub fn require_tasks(ctx: &RequestContext<RoleServer>) -> Result<(), ErrorData> 
     Err(ErrorData::missing_required_client_capability(required))
 }
 
-/// What is wrong with a request that rmcp does not know. It takes one whose params it cannot read
-/// for one of an unknown method. To a client that sends a number for a task id that says nothing.
-pub fn unknown(request: CustomRequest, ctx: &RequestContext<RoleServer>) -> ErrorData {
+/// What is wrong with a request that rmcp does not know. To rmcp, a request of the extension whose
+/// params it cannot read has an unknown method. That does not help a client that has sent a number
+/// for a task id, so this says what is wrong.
+pub fn refusal(request: CustomRequest, ctx: &RequestContext<RoleServer>) -> ErrorData {
     let CustomRequest { method, params, .. } = request;
     if !matches!(&*method, "tasks/get" | "tasks/update" | "tasks/cancel") {
         return ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None);

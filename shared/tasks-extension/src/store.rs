@@ -2,7 +2,7 @@
 //!
 //! rmcp brings such a store, `rmcp::task_manager::TaskManager`. In version 3.9.0 it takes any
 //! number of tasks, forgets them only when it is used, leaves a task whose work panics at
-//! `working`, and aborts work that is overdue, in the middle of whatever it does. This one
+//! `working` until its time is over, and aborts work that is overdue, in the middle of whatever it does. This one
 //! speaks the same types and does none of that: it is what a server needs that runs for long.
 
 use std::collections::HashMap;
@@ -67,7 +67,7 @@ pub struct TaskHandle {
 
 impl Store {
     /// An empty store. A client is asked to wait for `poll_interval` before it looks again. When
-    /// the server stops, all tasks are told to stop, and it waits for them.
+    /// the server stops, all tasks are told to stop, and it waits for them, for as long as its grace.
     pub fn new(limits: Limits, poll_interval: Duration, stop: Stop) -> Self {
         Self { limits, poll_interval, stop, tasks: Arc::default() }
     }
@@ -157,7 +157,7 @@ impl Store {
 
     /// How many tasks stand in which state.
     pub fn by_state(&self) -> TaskCounts {
-        // Those without a task too: a graph shows them as 0, and not as unknown.
+        // A state without a task counts 0: a graph would show nothing for it otherwise.
         let states = ["working", "completed", "cancelled", "failed"];
         let mut counts: TaskCounts = states.map(|state| (state.to_owned(), 0)).into();
         for entry in self.tasks().values() {

@@ -37,6 +37,8 @@ const TICK: Duration = Duration::from_millis(100);
 enum Flaw {
     /// Never makes a task of anything.
     Reluctant,
+    /// Does all work twice.
+    Double,
     /// Ties the task to its request: the trap of `ctx.ct`, which fires when a call ends.
     Tied,
     /// Does not know the tasks it has made.
@@ -123,6 +125,9 @@ impl Flawed {
         {
             return self.post(ctx).await;
         }
+        if self.flaw == Flaw::Double {
+            next.call_tool(request.clone(), ctx.clone()).await?;
+        }
         let of_request = ctx.clone();
         let answer = next.call_tool(request, ctx).await?;
         if let CallToolResponse::Task(created) = &answer {
@@ -147,7 +152,7 @@ impl Flawed {
         let work = async move |asker: Asker| {
             let mut posting = journal.begin().await.unwrap();
             for step in 1..=10 {
-                posting = posting.append("a row\n".repeat(100)).await.unwrap();
+                posting = posting.append(vec!["a row".to_owned(); 100]).await.unwrap();
                 if flaw == Flaw::Open {
                     posting.commit().await.unwrap();
                     posting = journal.begin().await.unwrap();
@@ -263,6 +268,12 @@ fn notices_a_server_that_makes_no_tasks() {
     notices(Flaw::Reluctant, "answered with a result, not a task");
 }
 
+/// With two calls in the list it cannot know which of them is its own.
+#[test]
+fn notices_that_another_call_is_at_work() {
+    notices(Flaw::Double, "new calls of process_large_file in the list: 2, not 1");
+}
+
 #[test]
 fn notices_a_task_that_holds_the_token_of_its_request() {
     notices(Flaw::Tied, "the task did not outlive its request: it is Cancelled");
@@ -354,7 +365,7 @@ fn notices_a_task_that_stands_still() {
         let started = tasks::start(&client, "post_to_journal", file).await.unwrap();
         watch(&client, &started, 1).await.unwrap_err().to_string()
     });
-    assert_eq!(error, "the task has not changed for 10s");
+    assert_eq!(error, "the task has done no step for 10s");
 }
 
 /// Five steps take longer than our patience, and each is a change.

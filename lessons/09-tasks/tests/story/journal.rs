@@ -27,7 +27,7 @@ const TICK: Duration = Duration::from_secs(1);
 async fn post(journal: Journal, row: &str) {
     let mut posting = journal.begin().await.unwrap();
     for _ in 0..3 {
-        posting = posting.append(row.to_owned()).await.unwrap();
+        posting = posting.append(vec![row.to_owned()]).await.unwrap();
         sleep(TICK).await;
     }
     posting.commit().await.unwrap();
@@ -51,8 +51,13 @@ fn a_posting_that_is_given_up_leaves_nothing() {
     paused(async {
         let journal = Journal::new().unwrap();
         post(journal.clone(), "a").await;
-        let posting =
-            journal.begin().await.unwrap().append("a longer row of b".to_owned()).await.unwrap();
+        let posting = journal
+            .begin()
+            .await
+            .unwrap()
+            .append(vec!["a longer row of b".to_owned()])
+            .await
+            .unwrap();
         assert_eq!(rows(&journal).await, "aaa");
         drop(posting);
         post(journal.clone(), "c").await;
@@ -64,7 +69,7 @@ fn a_posting_that_is_given_up_leaves_nothing() {
 fn a_posting_whose_task_panics_leaves_nothing() {
     paused(async {
         let journal = Journal::new().unwrap();
-        let begun = journal.begin().await.unwrap().append("a".to_owned()).await.unwrap();
+        let begun = journal.begin().await.unwrap().append(vec!["a".to_owned()]).await.unwrap();
         let panicked = tokio::spawn(async move {
             let _begun = begun;
             yield_now().await;
