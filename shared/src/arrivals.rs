@@ -65,7 +65,7 @@ impl Progress {
         loop {
             match timeout_at(deadline, self.0.recv()).await {
                 Ok(Ok(progress)) if wanted(&progress) => return Ok(progress),
-                // Another's, or too slow to see every one: the next one says all.
+                // Another call's, or some were missed: the next one is as good.
                 Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) => {}
                 Ok(Err(broadcast::error::RecvError::Closed)) => bail!("the connection is closed"),
                 Err(_) => bail!("the server has sent no progress for {PATIENCE:?}"),

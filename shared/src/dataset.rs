@@ -169,8 +169,9 @@ impl Scan {
             }
             self.summary.rows += 1;
             for (column, value) in self.summary.columns.iter_mut().zip(&self.record) {
-                if let Ok(value) = value.parse() {
-                    column.add(value);
+                // `nan` and `inf` can be parsed too.
+                if let Some(number) = value.parse().ok().filter(|number: &f64| number.is_finite()) {
+                    column.add(number);
                 }
             }
             self.summary.bytes = self.reader.position().byte();

@@ -140,8 +140,8 @@ impl CallNote {
 
     /// Keeps how the call ended, and says whether this is the first to say so.
     pub(crate) fn set_end(&self, state: State) -> bool {
-        // A quick tool may see its token fire before the guard does. All other causes are written
-        // down before that.
+        // A quick tool can end before the guard has seen the token. All other causes are written down
+        // before the token fires, so it was a lost client.
         let told = self.0.token.lock().unwrap_or_else(PoisonError::into_inner).is_cancelled();
         if told {
             self.set_cancelled();

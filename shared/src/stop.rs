@@ -53,7 +53,7 @@ impl Stop {
         self.running.token()
     }
 
-    /// Waits for work that has been told to stop; none if it is deaf. It must be dropped then.
+    /// Waits for work that was told to stop. None: it did not stop in time. Then drop it.
     pub async fn in_grace<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         timeout(self.grace, work).await.ok()
     }

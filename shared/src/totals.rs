@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::note::{CallNote, Cause, State};
 
-/// Counts of calls. At any time, `started` is the sum of all others: each count is changed together
-/// with the record that it counts, under one lock.
+/// Counts of calls. At any time, `started` is the sum of those that run, finished, failed or were
+/// cancelled: each count is changed together with the record that it counts, under one lock.
 #[derive(Debug, Clone, Default)]
 pub struct Totals {
     /// Calls that have started.

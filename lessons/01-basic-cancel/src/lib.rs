@@ -41,8 +41,8 @@ const REASON: &str = "the user pressed stop";
 
 /// The lesson. Read it from top to bottom.
 pub async fn story(stage: &Stage) -> anyhow::Result<()> {
-    // 2025-11-25 opens a connection with the `initialize` handshake; 2026-07-28 has none, and
-    // every request speaks for itself. `Client::connect` in `shared/src/client.rs` has both.
+    // 2025-11-25 opens a connection with the `initialize` handshake. 2026-07-28 has none: every
+    // request says its revision and its client. `Client::connect` in `shared/src/client.rs` has both.
     let client = stage.connect().await?;
     //    The server may have run other calls. Ours will have a later number than this.
     let before = client.newest("process_large_file").await?;
@@ -67,7 +67,7 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
 
     // 2. Watch it work. The first notification says "0 rows": the tool runs. Each further
     //    one is a step. We wait for these events, never for a time. (`shared` notes them where
-    //    they arrive: rmcp gives each notification a task of its own, so their order is lost.)
+    //    they arrive: rmcp handles each in a task of its own, and so perhaps out of order.)
     for step in 0..=3 {
         tokio::select! {
             news = progress.next_of(&token) => {
@@ -93,8 +93,8 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     let cancel = CancelledNotificationParam::new(Some(id.clone()), Some(REASON.to_owned()));
     client.notify_cancelled(cancel).await?;
 
-    // 4. The waiting side is released at once, by our own rmcp, before the server has said
-    //    anything. The classic mistake is to stop here and call it cancelled.
+    // 4. The waiting side is released by our own rmcp as soon as the cancel is sent, whatever the
+    //    server does with it. The classic mistake is to stop here and call it cancelled.
     let settled = answer.await?.map(|_| "the call's result");
     ensure!(
         matches!(settled, Err(ServiceError::Cancelled { .. })),
@@ -114,7 +114,7 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     println!("   server: {}, confirmed {took:.1} ms after the cancel", outcome(&record));
 
     //    Did the reason arrive? It is for people: show it, log it, and decide nothing by it.
-    //    The specification leaves it open, so a server of your own may lose it.
+    //    The specification does not ask a server to keep it, so a server of yours may lose it.
     let expected = stage.cancels_by_message().then_some(REASON);
     let arrived = record.reason.as_deref() == expected;
     ensure!(
@@ -142,7 +142,8 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     println!("📁 next call: {next}");
 
     // 7. And silence: while that call came and went, nothing more was said about the first.
-    //    (basic/patterns/cancellation: the receiver does not respond to a cancelled request.)
+    //    (basic/patterns/cancellation: the receiver does not respond to a cancelled request. On
+    //    HTTP 2025-11-25 its stream ends with error -32800, which rmcp's client does not read.)
     let after = client.traffic(&id, &token);
     ensure!(
         after == before,

@@ -20,7 +20,7 @@ use course::exercise::tool::{Context, Outcome};
 use crate::check::{Count, End};
 
 pub async fn count_rows(count: Count, ctx: Context) -> Outcome {
-    not_begun(()); // Delete this line when you begin.
+    not_begun(()); // Delete this line, and its `use`, when you begin.
 
     // As soon as the cancel comes, write it down.
     let (ct, watched) = (ctx.ct.clone(), count.clone());

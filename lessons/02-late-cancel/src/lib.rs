@@ -102,8 +102,8 @@ async fn race(client: &Client) -> anyhow::Result<()> {
     println!("🏁 {ROUNDS} calls, each cancelled near the moment at which it finishes");
     let last = client.newest("count_rows").await?;
     let mut rounds = Vec::new();
-    // Where that moment is depends on the machine, so the race finds it. After a cancel that
-    // came in time the next one waits longer; after one that came too late, it waits less.
+    // Where that moment is depends on the machine, so the race finds it. After a call that ended
+    // here as cancelled the next cancel waits longer; after one that finished, it waits less.
     let mut delay = 0.0;
     for _ in 0..ROUNDS {
         let call = tool_call("count_rows", json!({ "filename": "large_dataset.csv" }));
@@ -136,24 +136,24 @@ async fn race(client: &Client) -> anyhow::Result<()> {
         match (finished_here, there) {
             // A result on the wire for a call that the server cancelled. rmcp hides it from
             // the caller, but it must not be sent.
-            (_, Some(State::Cancelled)) if traffic.results > 0 => ends.impossible += 1,
+            (_, Some(State::Cancelled)) if traffic.results > 0 => ends.forbidden += 1,
             (true, Some(State::Finished)) => ends.both_finished += 1,
             (false, Some(State::Cancelled)) => ends.both_cancelled += 1,
             (false, Some(State::Finished)) => ends.crossed += 1,
-            (false, None) => ends.unsent += 1,
+            (false, None) => ends.unseen += 1,
             (_, state) => bail!("request {id}: finished here: {finished_here}, there {state:?}"),
         }
     }
-    let Ends { both_finished, both_cancelled, crossed, unsent, impossible } = ends;
+    let Ends { both_finished, both_cancelled, crossed, unseen, forbidden } = ends;
     println!("   here        server");
     println!("   finished    finished   {both_finished:4}  the cancel came too late");
     println!("   cancelled   cancelled  {both_cancelled:4}  the cancel came in time");
     println!("   cancelled   finished   {crossed:4}  they crossed: nobody reads the result");
-    println!("   cancelled   (unseen)   {unsent:4}  so early that the call was never sent");
-    println!("   a result    cancelled  {impossible:4}  must be 0: an answer for stopped work");
+    println!("   cancelled   (unseen)   {unseen:4}  so early that no tool saw the call");
+    println!("   a result    cancelled  {forbidden:4}  must be 0: an answer for stopped work");
     ensure!(
-        impossible == 0,
-        "{impossible} calls were answered although the server says that it cancelled them"
+        forbidden == 0,
+        "{forbidden} calls were answered although the server says that it cancelled them"
     );
     ensure!(
         both_cancelled > 0,
@@ -169,8 +169,8 @@ struct Ends {
     both_finished: u32,
     both_cancelled: u32,
     crossed: u32,
-    unsent: u32,
-    impossible: u32,
+    unseen: u32,
+    forbidden: u32,
 }
 
 async fn cancel(client: &Client, id: &RequestId) -> anyhow::Result<()> {

@@ -69,7 +69,7 @@ impl QuickServer {
     }
 }
 
-/// Counts the data rows, from the start to the end: those so far (no error) if told to stop.
+/// Counts the data rows. When `stop` fires it returns those so far, and no error.
 pub fn rows_of(path: &Path, stop: &CancellationToken) -> Result<u64, csv::Error> {
     let mut reader = csv::Reader::from_path(path)?;
     let mut record = csv::ByteRecord::new();

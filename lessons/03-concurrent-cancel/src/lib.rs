@@ -57,19 +57,19 @@ async fn three(client: &Client) -> anyhow::Result<()> {
     let tokens: Vec<_> = handles.iter().map(|handle| handle.progress_token.clone()).collect();
 
     // Let each of them do two of its five steps.
-    let mut done = [0.0; 3];
+    let mut shares = [0.0; 3];
     for step in 1..=2 {
-        while done.iter().any(|share| share * 5.0 < f64::from(step) - 0.5) {
+        while shares.iter().any(|share| share * 5.0 < f64::from(step) - 0.5) {
             let news = progress.next().await?;
             if let Some(call) = tokens.iter().position(|token| *token == news.progress_token) {
-                done[call] = news.progress / news.total.unwrap_or(1.0);
+                shares[call] = news.progress / news.total.unwrap_or(1.0);
             }
         }
-        let bars = done.map(|share| bar(share, 1.0));
+        let bars = shares.map(|share| bar(share, 1.0));
         println!("   call 0 {}   call 1 {}   call 2 {}", bars[0], bars[1], bars[2]);
     }
 
-    // `cancel` consumes the handle. That is fine here: nothing waits for this call's result.
+    // `cancel` consumes the handle. In lesson 1 another task waited on it; here nobody does.
     println!("🛑 cancel call 1, which is request {}", ids[1]);
     let sent_at = Utc::now();
     handles.remove(1).cancel(Some("only the middle one".to_owned())).await?;

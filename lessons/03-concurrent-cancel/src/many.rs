@@ -21,8 +21,8 @@ pub(crate) async fn many(client: &Client, reasons_travel: bool) -> anyhow::Resul
     let mut odd = HashMap::new();
     let mut even = Vec::new();
     for call in 0..MANY {
-        // Neighbours read different files, and no two files have the same number of rows:
-        // a result that went to the wrong caller shows. An odd call would take so long
+        // Neighbours read different files, and no two of the ten files have the same number of
+        // rows: a result that went to a neighbour shows. An odd call would take so long
         // that it cannot finish by itself before we get to it.
         let steps = if call % 2 == 0 { 2 } else { 3600 };
         let handle = start(client, &part(call as u64).0, steps).await?;

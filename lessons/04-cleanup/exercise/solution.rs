@@ -9,7 +9,7 @@ use crate::resources::Resources;
 pub async fn export(report: Report, held: Resources, ctx: Context) -> Outcome {
     // If this fails, somebody else holds the lease, and there is nothing to give back.
     held.take_lease(report.name()).await?;
-    // From here to the next line every way out leads through the next line.
+    // However `write` ends, the line after it runs.
     let done = write(&report, &held, &ctx).await;
     held.give_back_lease(report.name()).await?;
     done

@@ -5,7 +5,7 @@
 //!
 //! 1. Take all three. Then fetch each part of the report, and write it into the file.
 //! 2. When the last part is written, publish the file: `Ok(Some(text))`.
-//! 3. When the call is cancelled, stop at once: `Ok(None)`. When a part or the lease cannot be had,
+//! 3. When the call is cancelled, stop at once: `Ok(None)`. When a part, a write or the lease fails,
 //!    return that error.
 //! 4. However it ends, nothing stays behind, and nothing is given back that is somebody else's.
 //!

@@ -43,6 +43,11 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     let client = stage.connect().await?;
     let mut rows = Vec::new();
     let nothing = inventory(&client).await?;
+    ensure!(
+        nothing == Inventory { permits_free: PERMITS, ..Inventory::default() },
+        "the server is not fresh, start a new one: {}",
+        in_words(&nothing)
+    );
 
     // 1. The good tool. While it works it holds a permit and a temporary file, and `report.csv`
     //    does not exist. After the cancel it holds nothing.

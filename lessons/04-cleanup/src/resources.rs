@@ -28,7 +28,7 @@ pub struct Resources {
 }
 
 /// What is held at a moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Inventory {
     /// Permits that nobody holds.
     pub permits_free: usize,
@@ -57,9 +57,9 @@ impl Resources {
     }
 
     /// An export runs for as long as it holds this. See [`Resources::repair`].
-    pub fn running(&self) -> anyhow::Result<OwnedRwLockReadGuard<()>> {
+    pub fn begin_export(&self) -> Result<OwnedRwLockReadGuard<()>, String> {
         let running = Arc::clone(&self.running).try_read_owned();
-        running.map_err(|_| anyhow!("busy: repair is at work, try again later"))
+        running.map_err(|_| "busy: repair is at work, try again later".to_owned())
     }
 
     /// Takes a permit. Says so if there is none: a queue would hide a leak.
@@ -126,8 +126,8 @@ impl Resources {
 
     /// Back to a full pool, an empty folder, an empty database.
     ///
-    /// First it waits until no export runs, and lets none begin. Only then is every permit that
-    /// is missing a leaked one. Before, some of them are still held, and would come back twice.
+    /// First it waits until no export runs, and lets none begin. Only then has everything that is
+    /// missing leaked. Earlier, what an export still holds would come back twice.
     pub async fn repair(&self) -> anyhow::Result<()> {
         let _alone = self.running.write().await;
         let held = self.inventory().await?;
@@ -182,7 +182,7 @@ impl Unfinished {
         Ok(())
     }
 
-    /// Gives up the care for the file: nothing removes it now. Returns its two names.
+    /// From now on the file does not remove itself. Returns its two names.
     pub fn keep(self) -> anyhow::Result<(PathBuf, PathBuf)> {
         let (_, temporary) = self.file.keep()?;
         Ok((temporary, self.finished))

@@ -64,6 +64,7 @@ impl ExportServer {
         Parameters(args): Parameters<ExportArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<String, String> {
+        let _running = self.resources.begin_export()?;
         let call = self.setup.calls.start("export", args.steps.get(), &ctx);
         let done = self.write_report(&args, &call, &ctx).await;
         finish(call, &args, done)
@@ -84,6 +85,7 @@ impl ExportServer {
         Parameters(args): Parameters<ExportArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<String, String> {
+        let _running = self.resources.begin_export()?;
         let call = self.setup.calls.start("export_leaky", args.steps.get(), &ctx);
         let done = self.write_report_leaking(&args, &call, &ctx).await;
         finish(call, &args, done)
@@ -104,6 +106,7 @@ impl ExportServer {
         Parameters(args): Parameters<ExportArgs>,
         ctx: RequestContext<RoleServer>,
     ) -> Result<String, String> {
+        let _running = self.resources.begin_export()?;
         let call = self.setup.calls.start("export_leased", args.steps.get(), &ctx);
         let held = &self.resources;
         held.take_lease(&args.report).await.map_err(|error| format!("{error:#}"))?;
@@ -154,11 +157,10 @@ impl ExportServer {
         ctx: &RequestContext<RoleServer>,
     ) -> anyhow::Result<Option<()>> {
         let held = &self.resources;
-        let _running = held.running()?;
         // Each of these is a value that gives itself back in its `Drop`. So every way out of
         // this function gives them back: the end, each `?`, and the cancel.
         let _permit = held.try_permit()?;
-        let file = held.unfinished(check(&args.report)?).await?;
+        let file = held.unfinished(checked(&args.report)?).await?;
         tokio::select! {
             biased;
             // `select!` drops the loser, here `write`. It may stand at any of its `.await`s, and
@@ -167,7 +169,7 @@ impl ExportServer {
             () = ctx.ct.cancelled() => return Ok(None),
             written = self.write(file.writer()?, args, call, ctx) => written?,
         }
-        // A critical section. Once the report is whole, a cancel comes too late: nobody drops
+        // A critical section. Once the report is whole, a cancel comes too late: it does not drop
         // this `.await`, so the rename is done or not done, and we know which.
         file.publish().await?;
         Ok(Some(()))
@@ -181,9 +183,8 @@ impl ExportServer {
         ctx: &RequestContext<RoleServer>,
     ) -> anyhow::Result<Option<()>> {
         let held = &self.resources;
-        let _running = held.running()?;
         held.try_permit()?.forget();
-        let file = held.unfinished(check(&args.report)?).await?;
+        let file = held.unfinished(checked(&args.report)?).await?;
         let writer = file.writer()?;
         let (temporary, finished) = file.keep()?;
         tokio::select! {
@@ -221,8 +222,8 @@ impl ExportServer {
     }
 }
 
-/// Writes down how the call ended. By now everything is given back, so a client that reads
-/// "cancelled" in the list knows both.
+/// Writes down how the call ended. By now the tool has given back all that it ever will, so a client
+/// that reads "cancelled" in the list can look at what is left.
 fn finish(
     call: Call,
     args: &ExportArgs,
@@ -232,7 +233,7 @@ fn finish(
 }
 
 /// A report's name becomes a file name, so it may not be a path.
-fn check(report: &str) -> anyhow::Result<&str> {
+fn checked(report: &str) -> anyhow::Result<&str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     ensure!(
         !report.is_empty() && report.len() <= 64 && report.chars().all(plain),
@@ -244,7 +245,7 @@ fn check(report: &str) -> anyhow::Result<&str> {
 async fn report_progress(ctx: &RequestContext<RoleServer>, step: u32, steps: u32) {
     if let Some(token) = ctx.meta.get_progress_token() {
         let progress = ProgressNotificationParam::new(token, step.into()).with_total(steps.into());
-        // If the client is gone, `ctx.ct` says so.
+        // If this fails, nobody reads it. Whether that is a cancel is for `ctx.ct` to say.
         let _ = ctx.peer.notify_progress(progress).await;
     }
 }

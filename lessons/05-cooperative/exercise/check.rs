@@ -10,7 +10,6 @@ use anyhow::ensure;
 use course::exercise::tool::{Bench, Context, Outcome, TOOL};
 use course::exercise::{Clock, Exercise};
 use course::lesson::Protocol;
-use course::narrate::outcome;
 use rmcp::service::PeerRequestOptions;
 use serde_json::Value;
 use shared::calls::State;
@@ -117,7 +116,7 @@ where
         );
         let record = client.ask_until_ended(number).await?;
         let more = library.rendered() - CANCEL_AFTER;
-        println!("   cancelled after page {CANCEL_AFTER}: {more} more, {}", outcome(&record));
+        println!("   {protocol}: cancelled after page {CANCEL_AFTER}, {more} more rendered");
         ensure!(
             more == 0,
             "the library rendered {more} more pages after its cancel\n\

@@ -97,9 +97,9 @@ impl WorkServer {
                     // Nothing can stop this line, because there is no `.await` in it. So a stop
                     // takes as long as what is done at once here.
                     work.lines(&lines)?;
-                    // And an `.await` is only a chance to stop if it really waits. A read whose
-                    // bytes are there already returns at once, and `select!` does not get to
-                    // look at its other branch. This one goes back to the runtime for certain.
+                    // And an `.await` is only a chance to stop if it really waits. A read returns
+                    // at once until the buffer is empty, and `select!` does not get to look at
+                    // its other branch. This one goes back to the runtime for certain.
                     yield_now().await;
                 }
                 call.step_done();
@@ -117,7 +117,7 @@ impl WorkServer {
         call.finish(done).map(Json)
     }
 
-    /// Works on a blocking thread that looks at its token after so many rows.
+    /// Works on a blocking thread that looks at its token after every `every` rows.
     #[tool(
         title = "Work that polls its token",
         annotations(read_only_hint = true, open_world_hint = false)
@@ -136,10 +136,11 @@ impl WorkServer {
         // `abort()` cannot. It gets the token, and looks at it. How often? `how_often` in the
         // story counts what that costs, and what it saves.
         let stop = ctx.ct.clone();
-        let told = move |row: u64| every > 0 && row.is_multiple_of(every) && stop.is_cancelled();
+        let should_stop =
+            move |row: u64| every > 0 && row.is_multiple_of(every) && stop.is_cancelled();
         let thread = spawn_blocking(move || {
             let _permit = permit;
-            let done = work.passes(passes, &path, &call, told);
+            let done = work.passes(passes, &path, &call, should_stop);
             (call, done)
         });
         // The handler waits for the thread. It does not run ahead and say "cancelled".
@@ -195,7 +196,8 @@ impl WorkServer {
     }
 }
 
-/// Writes down how the work of a thread ended. If it panicked, it has dropped its call: failed.
+/// Writes down how the work of a thread ended. A thread that panics drops its call, which the list
+/// then shows as failed.
 fn finish_thread(
     thread: Result<(Call, anyhow::Result<Option<Digest>>), JoinError>,
 ) -> Result<Json<Digest>, String> {

@@ -1,15 +1,17 @@
 //! Who counts the rows that a tool reads after its cancel? Not the tool: one that does not look
-//! cannot know. A task beside it waits for the token, and writes down how far the tool was.
+//! cannot know. Whoever fires the token wakes a witness, and that writes down how far the tool is.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Wake, Waker};
 
 use rmcp::model::RequestId;
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, schemars};
 use serde::{Deserialize, Serialize};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// How many calls are remembered.
 const CAPACITY: usize = 64;
@@ -21,7 +23,7 @@ pub struct RowsOfCall {
     pub request_id: RequestId,
     /// Rows it has read in all.
     pub rows: u64,
-    /// Rows it has read since it was cancelled; null if nobody saw that while it worked.
+    /// Rows it has read since it was cancelled; null if it was not cancelled while it worked.
     pub after_cancel: Option<u64>,
 }
 
@@ -40,8 +42,17 @@ struct Counter {
 #[derive(Debug)]
 pub struct Witness {
     counter: Arc<Counter>,
-    /// The token fires at the end of *every* call. So the waiting task must not outlive the work.
-    _waiting: AbortOnDropHandle<()>,
+    token: CancellationToken,
+    /// The token fires at the end of *every* call. So this must not outlive the work.
+    _waiting: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+/// A waker runs on the thread that fires the token, before that does anything else. A task would
+/// run later, when the tool may have ended.
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        let _ = self.at_cancel.set(self.rows.load(Ordering::Relaxed));
+    }
 }
 
 impl Rows {
@@ -54,12 +65,12 @@ impl Rows {
         if calls.len() > CAPACITY {
             calls.pop_front();
         }
-        let (token, seen) = (ctx.ct.clone(), Arc::clone(&counter));
-        let waiting = tokio::spawn(async move {
-            token.cancelled().await;
-            let _ = seen.at_cancel.set(seen.rows.load(Ordering::Relaxed));
-        });
-        Witness { counter, _waiting: AbortOnDropHandle::new(waiting) }
+        drop(calls);
+        let mut waiting = Box::pin(ctx.ct.clone().cancelled_owned());
+        let waker = Waker::from(Arc::clone(&counter));
+        // Polled once, so that the token knows the waker. If it has fired already, `drop` sees it.
+        let _ = waiting.as_mut().poll(&mut Context::from_waker(&waker));
+        Witness { counter, token: ctx.ct.clone(), _waiting: waiting }
     }
 
     /// The rows of each call, newest last.
@@ -87,5 +98,14 @@ impl Witness {
     /// How many rows it has read.
     pub fn rows(&self) -> u64 {
         self.counter.rows.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Witness {
+    /// A tool may see its token an instant before the waker is called.
+    fn drop(&mut self) {
+        if self.token.is_cancelled() {
+            Arc::clone(&self.counter).wake();
+        }
     }
 }

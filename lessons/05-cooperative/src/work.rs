@@ -21,7 +21,7 @@ pub struct Digest {
     pub hash: String,
 }
 
-/// Work under way. Its witness sees its end when it is dropped.
+/// Work under way. When it is dropped, its rows are counted.
 #[derive(Debug)]
 pub struct Work {
     witness: Witness,
@@ -34,17 +34,17 @@ impl Work {
         Self { witness, hasher: DefaultHasher::new() }
     }
 
-    /// Goes through the file so many times. Asks before each row whether it is told to stop, and
-    /// returns `None` if it is.
+    /// Goes through the file `passes` times. Asks before each row whether it should stop, and returns
+    /// `None` if so.
     pub fn passes(
         &mut self,
         passes: u32,
         path: &Path,
         call: &Call,
-        told: impl Fn(u64) -> bool,
+        should_stop: impl Fn(u64) -> bool,
     ) -> anyhow::Result<Option<Digest>> {
         for _ in 0..passes {
-            if !self.read(File::open(path)?, &told)? {
+            if !self.read(File::open(path)?, &should_stop)? {
                 return Ok(None);
             }
             call.step_done();
@@ -58,12 +58,16 @@ impl Work {
         Ok(())
     }
 
-    /// Reads to the end, or until told to stop: then it says false.
-    fn read(&mut self, input: impl Read, told: &impl Fn(u64) -> bool) -> anyhow::Result<bool> {
+    /// Reads to the end, or until it should stop: then it says false.
+    fn read(
+        &mut self,
+        input: impl Read,
+        should_stop: &impl Fn(u64) -> bool,
+    ) -> anyhow::Result<bool> {
         let mut reader = ReaderBuilder::new().has_headers(false).from_reader(input);
         let mut row = ByteRecord::new();
         while reader.read_byte_record(&mut row)? {
-            if told(self.witness.rows()) {
+            if should_stop(self.witness.rows()) {
                 return Ok(false);
             }
             row.as_slice().hash(&mut self.hasher);

@@ -11,7 +11,8 @@
 //!
 //! What you may use: `tokio::process::Command`, and `crate::group::Group` of this lesson:
 //! `Group::spawn(&mut command)?` starts a command in a process group of its own, `group.leader` is
-//! the child, and `group.end().await?` kills all of the group and waits until it is gone.
+//! the child, and `group.end().await?` kills all of the group and waits until it is gone. Leave it to
+//! `end` to wait for the child: once that is done, the group's id may be another's.
 //! A pipe is read with `use tokio::io::AsyncReadExt;`.
 //!
 //! Check it with `cargo run -p subprocess -- exercise`. A solution: `-- exercise --solution`.

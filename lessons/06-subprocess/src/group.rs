@@ -13,7 +13,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::task::spawn_blocking;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use crate::table::{Process, members};
 
@@ -36,7 +36,7 @@ impl Group {
         Ok(Self { leader, id: Arc::new(Pid::from_raw(id)) })
     }
 
-    /// The id of the group, for as long as the group is ours.
+    /// The id of the group. It can be upgraded for as long as this value exists.
     pub fn id(&self) -> Weak<Pid> {
         Arc::downgrade(&self.id)
     }
@@ -58,14 +58,12 @@ impl Group {
                 let _ = waitpid(Pid::from_raw(other.pid), Some(WaitPidFlag::WNOHANG));
             }
             let count = others.len();
-            ensure!(
-                asked.elapsed() < LIMIT,
-                "group {} does not end, processes left: {count}",
-                self.id
-            );
+            ensure!(asked.elapsed() < LIMIT, "group {} does not end: {count} left", self.id);
             sleep(Duration::from_millis(1)).await;
         }
-        self.leader.wait().await.context("the leader of the group was waited for elsewhere")?;
+        let ended = timeout(LIMIT, self.leader.wait()).await;
+        let ended = ended.with_context(|| format!("the leader {} does not end", self.id))?;
+        ended.context("the leader of the group was waited for elsewhere")?;
         Ok(())
     }
 

@@ -123,8 +123,8 @@ async fn at_work(client: &Client, tool: &'static str) -> anyhow::Result<RequestH
 async fn cancel(client: &Client, handle: RequestHandle<RoleClient>) -> anyhow::Result<CallRecord> {
     let id = handle.id.clone();
     handle.cancel(Some("enough of it".to_owned())).await?;
-    // The work that is left would take minutes. A server that has not stopped in ten seconds
-    // will not.
+    // The work that is left takes half a minute or more. A server that has not stopped in ten
+    // seconds will not.
     let call = client.ask_by_id(&id).await?;
     ensure!(
         call.state == State::Cancelled,

@@ -29,7 +29,7 @@ pub struct SortServer {
 /// What the tools have started.
 #[derive(Debug, Default)]
 struct Groups {
-    /// The ids of all groups. Each is gone as soon as it is ours no longer.
+    /// The ids of all groups. Each can be upgraded for as long as its [`Group`] exists.
     ids: Vec<Weak<Pid>>,
     /// The groups of which something may be left after their call.
     left_behind: Vec<Group>,
@@ -112,7 +112,7 @@ impl SortServer {
         Ok(Json(Processes { server: std::process::id(), processes }))
     }
 
-    /// Kills all processes that cancelled calls have left behind.
+    /// Kills all processes that calls have left behind.
     #[tool(
         title = "Kill what is left behind",
         annotations(
@@ -123,13 +123,14 @@ impl SortServer {
         )
     )]
     async fn sweep(&self) -> Result<String, String> {
-        let groups = std::mem::take(&mut self.groups().left_behind);
+        let mut groups = std::mem::take(&mut self.groups().left_behind);
         let count = groups.len();
-        for mut group in groups {
+        while let Some(group) = groups.last_mut() {
             if let Err(error) = group.end().await {
-                self.groups().left_behind.push(group);
+                self.groups().left_behind.append(&mut groups);
                 return Err(format!("{error:#}"));
             }
+            groups.pop();
         }
         Ok(format!("groups swept: {count}"))
     }
@@ -148,15 +149,15 @@ impl SortServer {
         ctx: &RequestContext<RoleServer>,
     ) -> anyhow::Result<Option<()>> {
         let path = self.setup.data.find(LARGE).map_err(Error::msg)?;
-        let mut group = self.listed(sort::start(&path, passes))?;
+        let mut group = self.register(sort::start(&path, passes))?;
         let sorted = tokio::select! {
             biased;
             () = ctx.ct.cancelled() => None,
-            done = sort::each_pass(&mut group, call) => Some(done),
+            done = sort::each_pass(&mut group, passes, call) => Some(done),
         };
         // All ways lead here: done, failed, cancelled. The call ends when the last process has.
         group.end().await?;
-        Ok(sorted.transpose()?)
+        sorted.transpose()
     }
 
     /// The bad way: it knows of one process.
@@ -167,22 +168,22 @@ impl SortServer {
         ctx: &RequestContext<RoleServer>,
     ) -> anyhow::Result<Option<()>> {
         let path = self.setup.data.find(LARGE).map_err(Error::msg)?;
-        let mut group = self.listed(sort::start_unwatched(&path, passes))?;
+        let mut group = self.register(sort::start_unwatched(&path, passes))?;
         let sorted = tokio::select! {
             biased;
             () = ctx.ct.cancelled() => None,
-            done = sort::each_pass(&mut group, call) => Some(done),
+            done = sort::each_pass(&mut group, passes, call) => Some(done),
         };
         // The bug. The child is dead, and all looks well. What it has started lives on.
         let killed = group.leader.start_kill();
         // Not part of the bug: the lesson wants to show what is left, and to sweep it up.
         self.groups().left_behind.push(group);
         killed?;
-        Ok(sorted.transpose()?)
+        sorted.transpose()
     }
 
     /// A group that `processes` knows of.
-    fn listed(&self, started: io::Result<Group>) -> anyhow::Result<Group> {
+    fn register(&self, started: io::Result<Group>) -> anyhow::Result<Group> {
         let group = started.context("cannot start sh")?;
         let mut groups = self.groups();
         groups.ids.retain(|id| id.strong_count() > 0);

@@ -37,11 +37,11 @@ pub(crate) async fn ctrl_c(stage: &Stage) -> anyhow::Result<()> {
 
     // 2. The first press asks: cancel, and wait for the server's word. That can take long: a
     //    server may clean up, or be deaf. So the person keeps a way out, the second press.
-    let newest = client.newest(TOOL).await?;
+    //    It may come at any moment, so nothing is asked before the cancel is on its way.
+    println!("🛑 cancelling request {id}; Ctrl-C again leaves at once");
     let stopped = async {
-        println!("🛑 cancelling request {id}; Ctrl-C again leaves at once");
         call.cancel(Some("the user pressed Ctrl-C".to_owned())).await?;
-        see_it_end(&client, newest, u32::MAX).await
+        see_it_end(&client, client.newest(TOOL).await?, u32::MAX).await
     };
     let call = tokio::select! {
         biased;

@@ -65,7 +65,7 @@ const CHAPTERS: [Chapter; 3] = [
 const MIN_TICK: Duration = Duration::from_millis(50);
 /// The tool of this lesson.
 const TOOL: &str = "process_large_file";
-/// A call that ends before this many steps has been stopped.
+/// How many steps a call that was told to stop may still do. The call that is not, takes as many.
 const FEW: u32 = 5;
 
 /// The whole lesson.
@@ -140,7 +140,7 @@ async fn deadline(stage: &Stage) -> anyhow::Result<()> {
     let server = client.ask(client.newest(TOOL).await?).await?;
     ensure!(
         answer.is_ok() && server.steps_done == twice(silence),
-        "progress did not carry the call past its deadline: it {}, and {}",
+        "progress did not carry the call past its deadline: the call {}, and {}",
         outcome(&server),
         ended(&answer)
     );
@@ -162,8 +162,8 @@ async fn deadline(stage: &Stage) -> anyhow::Result<()> {
 }
 
 /// Calls the tool with a deadline for silence. On a busy machine the progress itself may be late,
-/// and then the deadline is right to end the call: so once more, with twice the time. Returns the
-/// deadline of the last call.
+/// and then the deadline is right to end the call: so we try again with twice the deadline, up to
+/// eight times the first one. Returns the deadline of the last call.
 async fn call_in_time(
     client: &Client,
     steps: impl Fn(Duration) -> u32,
@@ -228,6 +228,7 @@ async fn call(
 fn ended(answer: &Answer) -> String {
     match answer {
         Ok(_) => "the result came".to_owned(),
+        Err(ServiceError::Timeout { timeout }) => format!("no answer came within {timeout:?}"),
         Err(error) => error.to_string(),
     }
 }

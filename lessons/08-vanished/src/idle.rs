@@ -32,7 +32,7 @@ use tokio::time::{Instant, timeout};
 /// How long rmcp 3.9.0 lets the calls of a closed session go on before it cancels them.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long an answer that is under way may take to arrive.
-const EARLY: Duration = Duration::from_secs(1);
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
 /// Makes a call twice, each on a server of its own that closes a session after `keep_alive`
 /// without a message. One call reports progress, the other is silent.
@@ -40,11 +40,11 @@ pub async fn idle(stage: &Stage, mut keep_alive: Duration) -> anyhow::Result<()>
     let sessions = (stage.transport, stage.protocol) == (Transport::Http, Protocol::V2025);
     ensure!(sessions, "only HTTP 2025-11-25 has sessions: leave out --transport and --protocol");
     ensure!(!stage.foreign, "this chapter hosts servers with impatient sessions: leave out --url");
-    let wait = (keep_alive + DRAIN + EARLY).as_secs();
+    let wait = (keep_alive + DRAIN + ON_ITS_WAY).as_secs();
     println!("   two calls at once, one of them silent; this takes about {wait} s");
     let longest = keep_alive * 4;
     let (silent, talking) = loop {
-        // One call takes as many steps as outlive the session, the silent one a third more.
+        // Enough steps to outlast `keep_alive` and the drain; a third more for the silent call.
         let outlive = (keep_alive + DRAIN).as_millis() / stage.tick.as_millis().max(1) + 1;
         let outlive = u32::try_from(outlive)?;
         let silent = call(stage, keep_alive, (outlive + outlive / 3).min(MAX_STEPS), true);
@@ -153,8 +153,8 @@ async fn call(
                 Err(RecvError::Closed) => bail!("the list of calls is gone"),
             }
         };
-        // A second is enough for an answer that is under way, and none is waited for in vain.
-        let early = timeout(EARLY, &mut handle.rx).await.ok().transpose()?;
+        // If the answer is under way, it comes within a second. Otherwise nothing comes.
+        let early = timeout(ON_ITS_WAY, &mut handle.rx).await.ok().transpose()?;
         if early.is_some() {
             return Ok(Ending { call, pause, early, late: None });
         }
@@ -172,7 +172,7 @@ async fn call(
 /// rmcp's own hosting, as it comes but for one setting.
 fn host(server: Server, keep_alive: Duration) -> Router {
     let mut sessions = LocalSessionManager::default();
-    // `None` is never, and the default is five minutes. The pings that rmcp writes to an open
+    // `None` is never, and the default is five minutes. The comments that rmcp writes to an open
     // stream every 15 s are not messages, and do not count.
     sessions.session_config.keep_alive = Some(keep_alive);
     let config = StreamableHttpServerConfig::default();

@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::program::Program;
 
-/// Fewer steps than this after the kill, and the server has noticed.
+/// A server that does fewer steps than this after the kill has noticed.
 const NOTICED: u32 = 20;
-/// How many steps a call takes whose end is waited for, unless it is over too soon.
+/// How many steps a call takes whose end is waited for; more, if it was over too soon.
 const FEW: u32 = 5;
 /// Tells the victim how many steps its call is to take.
 const STEPS: &str = "VICTIM_STEPS";
@@ -38,7 +38,7 @@ async fn over_http(stage: &Stage, protocol: Protocol) -> anyhow::Result<()> {
         let mut program = stage.program(&["victim", "--url", stage.url()?])?;
         let mut victim = Program::start(program.env(STEPS, steps.to_string()))?;
         victim.line_with("is at work").await?;
-        // The witness has made no call of this tool.
+        // The witness has made no call of this tool, so the newest is the victim's.
         let before = witness.ask(witness.newest("process_large_file").await?).await?;
         victim.kill().await?;
         if before.state == State::Running {
@@ -53,7 +53,7 @@ async fn over_http(stage: &Stage, protocol: Protocol) -> anyhow::Result<()> {
     if protocol == Protocol::V2026 {
         // The kernel closes the dead process's sockets. The closed stream is the cancel.
         let after = until(&witness, before.call, before.steps_done + NOTICED).await?;
-        noticed(&after, before.steps_done)?;
+        ensure_noticed(&after, before.steps_done)?;
     } else {
         // The same sockets close. But here a client may come back for its answer
         // (`Last-Event-ID`), so a lost connection is no cancel: the work goes to its end.
@@ -77,7 +77,7 @@ async fn on_stdio(stage: &Stage) -> anyhow::Result<()> {
     let mut victim = Program::start(program.env(STEPS, MAX_STEPS.to_string()))?;
     victim.line_with("is at work").await?;
     victim.kill().await?;
-    println!("   kill -9 before the first step; a server on stdio gives its calls 2 s to end");
+    println!("   kill -9 before the first step; a server on stdio gives its calls up to 2 s");
     // The server's input ends, and nobody reads its output. It may give running calls a few
     // seconds to answer, then it cancels what is left. A server that does not notice works on.
     let started = format!("step {NOTICED} of");
@@ -94,7 +94,7 @@ async fn on_stdio(stage: &Stage) -> anyhow::Result<()> {
 }
 
 /// The call was cancelled, and not much was done in vain.
-fn noticed(call: &CallRecord, at_kill: u32) -> anyhow::Result<()> {
+fn ensure_noticed(call: &CallRecord, at_kill: u32) -> anyhow::Result<()> {
     ensure!(
         call.state == State::Cancelled && call.steps_done < at_kill + NOTICED,
         "the server did not notice that its client is gone: its call {}",

@@ -1,8 +1,8 @@
 //! Lesson 8: clients that vanish.
 //!
-//! A client that cancels tells its server. A client that is killed tells nobody, and an idle one
-//! has nothing to tell. Each chapter makes a client vanish in one of these ways, and then looks
-//! at what the server made of the call.
+//! A client that cancels tells its server. A client that is killed tells nobody, and one that only
+//! waits has nothing to tell. Each chapter has a client of one of these kinds, and then looks at
+//! what the server made of its call.
 
 #[path = "../exercise/check.rs"]
 pub mod check;

@@ -1,6 +1,6 @@
 //! Write the proof: cancel by hand, over plain HTTP, and find out whether the server obeys.
 //!
-//! The session is open already (2025-11-25), and the wire prints whatever goes and comes:
+//! The session is open already (2025-11-25), and the wire prints what goes and comes:
 //!
 //! 1. POST a `tools/call` of `process_large_file` with an id of your own, 200 steps of
 //!    `large_dataset.csv`, and a progress token. Wait until it has reported some progress.
@@ -15,7 +15,8 @@
 //! - `wire.post(&json).await?` returns a response when its head is there.
 //! - `response.progress(3).await?` reads three notifications, `response.answer().await?` the answer,
 //!   `response.accepted().await?` wants 202 and nothing more.
-//! - `wire.stopped().await?` asks the server until the newest call has ended as cancelled.
+//! - `wire.stopped().await?` asks the server, and is an error unless the newest call ends as cancelled
+//!   within five steps.
 //!
 //! Check it with `cargo run -p on-the-wire -- exercise`. A solution: `-- exercise --solution`.
 //! More of it in README.md, "Exercise".

@@ -1,6 +1,6 @@
 //! Lesson 10: what really travels when a call is cancelled.
 //!
-//! No SDK on this side: an HTTP client, JSON, and every message printed as it goes and comes.
+//! No SDK on this side: an HTTP client, JSON, and every message of a call printed as it goes and comes.
 //! Each chapter is a short conversation that can be played alone, against any server that has
 //! the tools `process_large_file` and `list_calls`:
 //! `cargo run -p on-the-wire -- cancel --url http://localhost:8000/mcp`.
@@ -73,8 +73,8 @@ async fn session(stage: &Stage) -> anyhow::Result<()> {
     //    later message carries that header: an id is unique within its session only.
     open(&mut wire).await?;
 
-    // 2. The call. Its id is ours to choose, and it is all that a cancel needs. The response
-    //    is a stream: progress first, the answer last.
+    // 2. The call. Its id is ours to choose. Id and session are all that a cancel needs. The
+    //    response is a stream: progress first, the answer last.
     let mut call = wire.post(&work()).await?;
     call.progress(3).await?;
 

@@ -16,13 +16,13 @@ use crate::with_meta;
 /// An incoming message that is longer than this is not printed whole.
 const WIDTH: usize = 320;
 
-/// How many steps a server may do between our cancel and its end. One may be under way.
+/// How many steps a server may do between our first question and the end. One may be under way.
 const GRACE: u64 = 5;
 
 /// A server's endpoint, and what every message to it carries.
 #[derive(Debug)]
 pub struct Wire {
-    /// Headers of every request.
+    /// Headers of every request, beside those that HTTP and the body ask for.
     pub headers: Vec<(&'static str, String)>,
     http: reqwest::Client,
     url: String,
@@ -40,7 +40,7 @@ pub struct Response {
     print: Printer,
 }
 
-/// Prints what goes and comes, and when; or nothing, for the same question asked once more.
+/// Prints what goes and comes, and when; or nothing, for the questions to `list_calls`.
 #[derive(Debug, Clone, Copy)]
 struct Printer {
     started: Instant,
@@ -87,7 +87,7 @@ impl Wire {
             headers.extend(tool.map(|name| ("Mcp-Name", name.to_owned())));
         }
         print.line("→", format_args!("POST {}", self.url));
-        // These two go with every POST, and are not printed each time.
+        // These two go with every POST, and are not printed.
         let mut request = self
             .http
             .post(&self.url)

@@ -77,7 +77,7 @@ fn task<'a>(
     if let Some((chapter, own)) = called {
         let ChapterArgs { url } = ChapterArgs::from_arg_matches(own)?;
         if url.is_some() {
-            // One without a title is started by another, with the options of that one.
+            // One without a title is a process that another chapter starts, with its own options.
             if chapter.title.is_empty() { options.check_url() } else { options.check_client() }?;
         }
         return Ok((options, Task::Play { lesson, chapter: Some(chapter), url }));

@@ -20,7 +20,7 @@ pub(crate) enum Format {
 /// take a regex engine, and ten seconds more to build); without it nothing is logged, with `-v` what
 /// happens to calls, with `-vv` every message.
 ///
-/// The lessons' own events are in `hosting`. rmcp's INFO prints every notification with its
+/// What happens to calls is logged in `hosting`. rmcp's INFO prints every notification with its
 /// payload, and its ERROR fires for each client of 2026-07-28 that cancels by closing its stream:
 /// neither is a learner's first sight.
 pub(crate) fn to_stderr(verbose: u8, format: Format) {

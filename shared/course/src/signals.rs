@@ -8,11 +8,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
 /// When a server that was told to stop is ended all the same: this long after its work has ended,
-/// or should have. All its own waits are shorter.
+/// or should have.
 const OVERDUE: Duration = Duration::from_secs(3);
 
-/// SIGINT (Ctrl-C) and SIGTERM (a process manager). From its creation on neither ends the process
-/// by itself, even if the process was started with Ctrl-C ignored (`nohup`, a script's `&`).
+/// SIGINT (Ctrl-C) and SIGTERM (a process manager). From its creation on both are heard and neither
+/// ends the process, even if it was started with Ctrl-C ignored (a script's `&`).
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,

@@ -56,8 +56,8 @@ pub trait Tap: Send + Sync + 'static {
         message: &TxJsonRpcMessage<RoleServer>,
     ) -> Vec<TxJsonRpcMessage<RoleServer>>;
 
-    /// The client's side has ended. The server notices when this returns, and it may be called
-    /// again if it did not.
+    /// The client's side has ended. The server learns of it when this returns. If it is dropped before,
+    /// it is called again.
     fn ended(&mut self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -40,8 +40,8 @@ use tokio_util::sync::CancellationToken;
 use crate::open_calls::OpenCalls;
 use shared::note::{CallNote, Cause};
 
-/// How long the calls of a server on stdio may go on when its input has ended. Clients that wait
-/// for a server's end send SIGTERM after two or three seconds: by then it should be gone.
+/// How long the calls of a server on stdio may go on when its input has ended. Then they are told to
+/// stop. Clients that wait for a server's end send SIGTERM after two or three seconds.
 pub const LINGER: Duration = Duration::from_secs(2);
 
 /// "Request cancelled", a code of the Language Server Protocol. MCP defines none.

@@ -156,7 +156,9 @@ impl Guard {
         let mut call = {
             let (note, span) = (note.clone(), span.clone());
             async move {
-                let answer = AssertUnwindSafe(next.call_tool(request, ctx)).catch_unwind().await;
+                // Inside a block: a layer may panic before it returns its future.
+                let answer = async { next.call_tool(request, ctx).await };
+                let answer = AssertUnwindSafe(answer).catch_unwind().await;
                 log_end(&note, matches!(answer, Ok(Ok(_))));
                 drop((running, permit, place));
                 answer
@@ -180,7 +182,9 @@ impl Guard {
             never = heard => match never {},
             answer = &mut call => answer,
             () = self.stop.token().cancelled() => {
-                span.in_scope(|| info!(cause = "shutdown", "call is cancelled"));
+                if !cancel.is_cancelled() {
+                    span.in_scope(|| info!(cause = "shutdown", "call is cancelled"));
+                }
                 note.cancel(Cause::Shutdown);
                 let Some(answer) = self.stop.in_grace(&mut call).await else {
                     span.in_scope(|| warn!(outcome = "aborted", "call has ended"));

@@ -11,7 +11,7 @@ use shared::note::CallNote;
 
 /// How many answers a session keeps for clients that have lost the stream of a call.
 pub const KEPT: usize = 32;
-/// How long it keeps them.
+/// How long it keeps them at least: those that are older go when the next one comes.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// The calls that are open on a connection. Clones share them.

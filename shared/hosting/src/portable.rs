@@ -28,7 +28,7 @@ fn portable_schema(schema: &JsonObject) -> Arc<JsonObject> {
 fn translate(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            // Formats that only Rust knows, such as `uint32`: clients print a warning for each.
+            // Formats that JSON Schema does not know, such as `uint32`: clients print a warning for each.
             let of_rust = |format: &Value| {
                 let format = format.as_str().unwrap_or_default();
                 ["uint", "int", "float", "double"].iter().any(|name| format.starts_with(name))

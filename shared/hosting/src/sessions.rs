@@ -24,8 +24,8 @@ use crate::open_calls::OpenCalls;
 /// rmcp's session worker closes a call's stream, without an answer, when it sees a cancel
 /// for its id pass. So [`Sessions::accept_message`] moves the id from the params, where the
 /// worker looks, to the extensions, and [`CancelAware`] moves it back. The notification
-/// itself takes its usual way. If the call that it cancels is on that way too, it waits: a call
-/// has farther to go, and its cancel would come first and be ignored.
+/// itself takes its usual way. It waits while a call of its session is being handed over: otherwise
+/// it could overtake that call, and be ignored.
 ///
 /// It also forgets a call's stream when it has handed it the answer, read or not. A client that
 /// had lost its connection by then would ask for the rest of the stream and get nothing. So

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use course::lesson::Protocol::{V2025, V2026};
 use hosting::between::Between;
@@ -12,8 +13,9 @@ use serde_json::{Value, json};
 use shared::server::FileServer;
 use shared::stop::Stop;
 use testing::hosted::{Hosted, common_server, setup};
-use testing::raw::{BOTH, RawClient};
+use testing::raw::{BOTH, RawClient, in_time};
 use tracing::subscriber::DefaultGuard;
+use wrong::Wrong;
 
 /// Where a subscriber writes its lines.
 #[derive(Clone, Default)]
@@ -77,6 +79,24 @@ async fn a_cancelled_call_is_logged_from_its_start_to_its_end() {
             _ => {}
         }
     }
+}
+
+/// A deaf tool: cancelled, and still at work when the server stops.
+#[tokio::test]
+async fn a_cancelled_call_is_not_cancelled_again_when_the_server_stops() {
+    let (log, _logging) = Log::listen();
+
+    let stop = Stop::with_grace(Duration::from_millis(50));
+    let server = Wrong::Deaf.tools(Server::new(FileServer::new(setup(10))));
+    let server = Hosted::host(server, stop.clone(), Between::default()).await;
+    let client = RawClient::open(&server.url, V2025).await;
+    let mut call = client.work(7, 3000).await;
+    call.progress(1).await;
+    client.cancel(7).await;
+    stop.now();
+    in_time("the end of the server", server.hosting).await.unwrap().unwrap();
+    assert_eq!(log.events("call is cancelled").len(), 1, "{:?}", log.events("call is cancelled"));
+    assert_eq!(log.events("call has ended")[0]["fields"]["outcome"], "aborted");
 }
 
 #[tokio::test]

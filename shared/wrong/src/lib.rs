@@ -40,7 +40,7 @@ pub enum Wrong {
     Muddled,
     /// Takes the id "2" in a cancel for the id 2.
     Lax,
-    /// Stops a call, or a task, at a cancel that names no call that is open.
+    /// Stops some call that is open, or a task, whatever the cancel names.
     Jumpy,
     /// Takes a lost connection for a cancel, on HTTP 2025-11-25 too.
     Hasty,

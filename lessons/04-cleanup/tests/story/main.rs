@@ -201,6 +201,20 @@ async fn inventory(client: &Client) -> Value {
     client.call("inventory", Value::Null).await.unwrap().structured_content.unwrap()
 }
 
+/// What another client has left behind is not held against the server.
+#[test]
+fn a_server_that_is_not_fresh_is_not_accused() {
+    let error = paused(async {
+        let stage = Stage::in_process(LESSON.server, setup(0), LESSON.protocols[0], None).unwrap();
+        let client = stage.connect().await.unwrap();
+        client.call("export", json!({ "report": "report" })).await.unwrap();
+        cleanup::story(&stage).await.unwrap_err().to_string()
+    });
+    let sentence =
+        "the server is not fresh, start a new one: 4 of 4 permits free; files: 0 unfinished, 1";
+    assert!(error.starts_with(sentence), "{error}");
+}
+
 /// A repair while an export runs once added the permit that the export still held: 5 of 4 were
 /// free, and the next repair panicked.
 #[test]
@@ -208,7 +222,7 @@ fn repair_gives_back_no_permit_that_is_still_held() {
     paused(async {
         let held = Resources::new().unwrap();
         held.try_permit().unwrap().forget();
-        let (running, permit) = (held.running().unwrap(), held.try_permit().unwrap());
+        let (running, permit) = (held.begin_export().unwrap(), held.try_permit().unwrap());
         let mut repair = tokio::spawn({
             let held = held.clone();
             async move { held.repair().await }

@@ -140,7 +140,7 @@ notices! {
                 call["after_cancel"] = Value::Null;
             }
         }
-        => "ignores was not cancelled: nobody saw its token fire";
+        => "nobody saw the token of awaits fire";
     notices_a_thread_that_does_not_look_where_it_should:
         |request| {
             let every = request.arguments.as_mut().and_then(|arguments| arguments.get_mut("every"));

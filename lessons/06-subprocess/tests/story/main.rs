@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use rmcp::model::{ClientCapabilities, ProtocolVersion};
 use serde_json::{Value, json};
 use shared::calls::State;
-use shared::client::{Client, patient, tool_call};
+use shared::client::{Client, patient, tool_call, tool_result};
 use shared::server::Setup;
 use subprocess::LESSON;
 use subprocess::group::{Group, adopt};
@@ -116,6 +116,18 @@ async fn a_call_that_finishes_leaves_nothing_either() {
     assert_eq!(left["processes"], json!([]));
 }
 
+/// Not every end of the program is that of its work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_somebody_kills_has_not_finished() {
+    let client = stage(|setup| Ok(sorter(setup))).connect().await.unwrap();
+    let handle = client.at_work("spawns", json!({ "passes": 1000 })).await.unwrap();
+    killpg(busy_group(&client).await, Signal::SIGKILL).unwrap();
+    let answer = timeout(DEADLINE, handle.await_response()).await.unwrap().unwrap();
+    let error = tool_result(answer).unwrap_err().to_string();
+    assert!(error.contains("the sorting ended after"), "{error}");
+    assert_eq!(client.list_calls().await.unwrap()[0].state, State::Failed);
+}
+
 /// A leader may be gone before its group is told to end. `end` must not depend on it.
 #[tokio::test(flavor = "multi_thread")]
 async fn orphans_are_ended_too() {
@@ -165,7 +177,7 @@ async fn end_gives_up_on_what_does_not_end() {
         .unwrap();
     until(id, |all| all.len() == 2).await;
     let error = timeout(DEADLINE, group.end()).await.unwrap().unwrap_err();
-    assert_eq!(error.to_string(), format!("group {id} does not end, processes left: 1"));
+    assert_eq!(error.to_string(), format!("group {id} does not end: 1 left"));
     stranger.kill().await.unwrap();
     timeout(DEADLINE, group.end()).await.unwrap().unwrap();
 }

@@ -90,7 +90,7 @@ fn an_abandoned_call_sends_one_cancel() {
     });
 }
 
-/// A deadline sends one cancel; progress of its own call puts it off, that of others does not.
+/// A deadline sends one cancel.
 #[test]
 fn a_deadline_sends_one_cancel() {
     paused(async {

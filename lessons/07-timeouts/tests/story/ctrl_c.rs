@@ -45,6 +45,25 @@ fn a_second_press_leaves_without_the_servers_word() {
     }
 }
 
+/// A server that says nothing at all does not keep the client either.
+#[test]
+fn a_second_press_leaves_a_frozen_server() {
+    for revision in ["2025-11-25", "2026-07-28"] {
+        let server = Process::http(PROGRAM, "100ms");
+        let options = ["--protocol", revision, "--url", &server.url];
+        let mut program = Command::new(PROGRAM);
+        program.arg("ctrl-c").args(options);
+        let mut client = Process::start(program);
+        client.line_with("Ctrl-C stops it");
+        server.signal("STOP");
+        client.signal("INT");
+        client.line_with("Ctrl-C again leaves at once");
+        client.signal("INT");
+        assert!(!client.ends_within(DEADLINE).success(), "{revision}");
+        server.signal("CONT");
+    }
+}
+
 /// As `nohup` or a script's `&` starts it: the shell has told it to ignore Ctrl-C.
 #[test]
 fn a_client_that_was_started_with_ctrl_c_ignored_hears_it_all_the_same() {

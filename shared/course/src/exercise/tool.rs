@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use hosting::between::Between;
 use hosting::layer::{Layer, Server};
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock};
+use rmcp::serde_json::Value;
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use shared::calls::{Call, Calls};
@@ -118,7 +119,8 @@ where
         if request.name != TOOL {
             return next.call_tool(request, ctx).boxed();
         }
-        let steps = request.arguments.as_ref().and_then(|given| given["processing_time"].as_u64());
+        let given = request.arguments.as_ref().and_then(|given| given.get("processing_time"));
+        let steps = given.and_then(Value::as_u64);
         let steps = steps.and_then(|steps| steps.try_into().ok()).unwrap_or(10);
         let call = Mutex::new(Some(self.calls.start(TOOL, steps, &ctx)));
         let job = Job(Arc::new(Inner { steps, tick: self.tick, call, late: self.late.clone() }));

@@ -3,8 +3,17 @@
 
 use std::time::Duration;
 
-use rmcp::{tool, tool_router};
+use course::exercise::tool::{Bench, Context, Job, TOOL};
+use course::lesson::Protocol;
+use futures::future::BoxFuture;
+use hosting::between::Between;
+use hosting::layer::{Layer, Server};
+use rmcp::model::{CallToolRequestParams, CallToolResponse};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, tool, tool_router};
 use serde_json::json;
+use shared::client::text_of;
+use shared::stop::Stop;
 use testing::hosted::{Hosted, common_server};
 use testing::raw::{BOTH, RawClient, text, within};
 
@@ -35,6 +44,40 @@ async fn a_panic_is_an_error_that_names_the_tool_and_the_next_call_is_served() {
         let answer = wire.call(2, "hold", &json!({})).await.answer().await;
         assert_eq!(text(&answer), "held");
     }
+}
+
+/// Panics before it returns its future.
+struct Hasty;
+
+impl Layer for Hasty {
+    fn call_tool<'a>(
+        &'a self,
+        _: &'a Server,
+        _: CallToolRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> BoxFuture<'a, Result<CallToolResponse, ErrorData>> {
+        panic!("this panic is part of a test")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_before_the_first_await_is_answered_too() {
+    let server = Server::new(Fragile).with(Hasty);
+    let server = Hosted::host(server, Stop::default(), Between::default()).await;
+    for protocol in BOTH {
+        let wire = RawClient::open(&server.url, protocol).await;
+        let answer = wire.call(1, "hold", &json!({})).await.answer().await;
+        assert_eq!(answer["error"]["message"], "the tool hold panicked");
+    }
+}
+
+/// The tool of an exercise is called with any arguments, also with none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_of_an_exercise_has_ten_steps_if_nobody_says_how_many() {
+    let count = |job: Job, _: Context| async move { Ok(Some(job.steps().to_string())) };
+    let bench = Bench::new(count, Duration::ZERO, Protocol::V2025).unwrap();
+    let client = bench.stage.connect().await.unwrap();
+    assert_eq!(text_of(&client.call(TOOL, json!({})).await.unwrap()), "10");
 }
 
 #[tokio::test(flavor = "multi_thread")]
