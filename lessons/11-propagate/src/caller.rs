@@ -1,5 +1,5 @@
 //! What travels down the chain with every call: a trace id and a way to stop. Both are handed on
-//! by [`Caller::call`], so a hop that uses it cannot forget either.
+//! by [`Caller::call`].
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +39,7 @@ impl Caller {
     }
 
     /// The caller who sent this `traceparent`, a W3C trace context: `00-TRACE-SPAN-FLAGS`. What
-    /// is not of that form begins a new trace: it is a client's text, and will be logged.
+    /// has no trace id in that place begins a new trace: it is a client's text, and will be logged.
     pub fn from_parent(parent: Option<&str>, stop: CancellationToken) -> Self {
         let hex = |text: &&str| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
         match parent.and_then(|parent| parent.split('-').nth(1)).filter(hex) {
@@ -66,7 +66,7 @@ impl Caller {
     /// `call_tool` is one future that sends and waits. When it loses the `select!` it is dropped,
     /// and then rmcp tells the server: by `notifications/cancelled`, or by closing the stream
     /// (HTTP 2026-07-28). So the cancel is passed on however this function ends, even if the task
-    /// that runs it is aborted.
+    /// that runs it is aborted. (Only if rmcp's queue of messages is full, it is lost.)
     pub async fn call(
         &self,
         next: &Peer<RoleClient>,

@@ -74,15 +74,19 @@ pub async fn one_cancel(chain: &Chain) -> anyhow::Result<()> {
     let stop = async {
         // Not before the second step is at work at the very bottom: it has no other stream with
         // a query beside it for so long.
-        let second = |at: &Status| at.rows_read > before.rows_read + 3 && at.is_busy();
-        chain.until_at_work("the query is at work", second).await?;
-        // Before the cancel: no hop stops earlier than this.
+        let second = |at: &Status| {
+            let new = at.rows_read > before.rows_read + 3;
+            new && at.is_busy() && chain.service.open() == 1
+        };
+        let seen = chain.until_at_work("the query is at work", second).await;
+        // Before the cancel: no hop stops earlier than this. Stop in any case: otherwise the agent
+        // would work on to the end of its plan.
         let now = Utc::now();
         user.stop.cancel();
-        anyhow::Ok(now)
+        seen.map(|_| now)
     };
     let (outcomes, stopped_at) = tokio::join!(agent::run(plan, &chain.client, &user), stop);
-    let (outcomes, stopped_at) = (outcomes?, stopped_at?);
+    let (stopped_at, outcomes) = (stopped_at?, outcomes?);
     let expected = ["3 lines fetched, 3 rows read", "stopped", "not begun"];
     ensure!(outcomes == expected, "the agent should stop in its second step: {outcomes:?}");
 

@@ -103,7 +103,7 @@ pub(crate) async fn of_task(by: &Attacker, method: &str, id: &str) -> anyhow::Re
         .await
 }
 
-/// `initialize` must not be cancelled.
+/// `initialize` must not be cancelled, also not when it has been answered.
 pub(crate) async fn initialize(scene: &Scene<'_>) -> anyhow::Result<String> {
     let attacker = scene.attacker().await?;
     attacker.cancel("initialize").await?;

@@ -29,7 +29,12 @@ impl Serving {
         let grace = format!("{}ms", grace.as_millis());
         let serve = ["serve", "--addr", "127.0.0.1:0", "--grace", &grace, "--log", "json"];
         let mut program: Command = stage.program(&serve)?;
-        program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Its log is part of the story: what `RUST_LOG` asks for elsewhere is not.
+        program
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         // A terminal's Ctrl-C is meant for the story. The server gets its signals from there.
         let mut child = program.process_group(0).kill_on_drop(true).spawn()?;
         let log = tokio::spawn(all_of(child.stderr.take().context("no standard error")?));

@@ -24,7 +24,8 @@ use tokio::net::TcpListener;
 #[derive(Debug, Parser)]
 #[command(name = "scale-out", version, after_help = "Without a command: all chapters.")]
 struct Cli {
-    /// The URL of a Redis or Valkey that runs already [default: one of its own]
+    /// The URL of a Redis or Valkey that runs already [default: one of its own; `serve`: memory, which
+    /// no other replica shares]
     #[arg(long, global = true)]
     redis: Option<String>,
     /// Make the replicas wrong on purpose, to see the lesson notice

@@ -10,9 +10,9 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use hosting::guard::Guard;
+use hosting::guard::{Guard, Limits};
 use hosting::layer::Server;
-use hosting::serve_http;
+use hosting::{serve_http, whole_requests};
 use rmcp::transport::streamable_http_server::session::{
     SessionState, SessionStore, SessionStoreError,
 };
@@ -80,8 +80,8 @@ pub async fn serve(
     let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions.clone(), config);
     let app = Router::new()
         .route_service("/mcp", mcp)
-        .layer(from_fn_with_state((store, sessions), session_requests))
-        .merge(beside);
+        .layer(from_fn_with_state((store, sessions), session_requests));
+    let app = whole_requests(app, Limits::default().body).merge(beside);
     let ended = serve_http(listener, app, stop, streams).await;
     listening.abort();
     ended

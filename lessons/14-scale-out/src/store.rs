@@ -2,8 +2,8 @@
 //! one, write one file like `redis.rs`.
 //!
 //! One rule holds for everything here: **the record is the truth, the bell only rings.** A bell
-//! that nobody hears costs time, and nothing else, because every call and every task looks at its
-//! record now and then.
+//! that nobody hears costs time, because every call and every task looks at its record now and then.
+//! (A session that is deleted elsewhere and has no call is closed by the bell alone.)
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -121,7 +121,7 @@ pub trait Store: Send + Sync + 'static {
 pub const CANCEL_TTL: Duration = Duration::from_secs(60);
 /// How long a session is remembered. Nothing renews it.
 pub const SESSION_TTL: Duration = Duration::from_secs(24 * 3600);
-/// How long a task is remembered.
+/// How long a task is remembered, and how long it may work.
 pub const TASK_TTL: Duration = Duration::from_secs(600);
 
 /// The error of a task whose replica is gone.

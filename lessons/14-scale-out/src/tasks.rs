@@ -63,8 +63,9 @@ impl Tasks {
         let stop = CancellationToken::new();
         ctx.ct = stop.clone();
         ctx.meta = RequestMetaObject::default();
-        self.running().insert(id.clone(), stop.clone());
         let task = self.look(&id).await?;
+        // A cancel before this is in the record, which the first beat reads.
+        self.running().insert(id.clone(), stop.clone());
         tokio::spawn(async move {
             let work = async { next.call_tool(request, ctx).await };
             self.work(&id, stop, work).await;

@@ -81,7 +81,7 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
         println!("   💥 {noticed:#}");
     }
 
-    // Ours. The relay needs one connection for one host, so it is no bridge in front of stdio.
+    // Ours. The relay needs one connection for one host, so it does not put HTTP in front of stdio.
     println!("\n🔌 relay: messages pass as they are");
     check(stage, Bridge::Relay).await?;
     println!("\n🔌 translate: ids, progress, cancels and answers are translated");

@@ -140,8 +140,8 @@ where
     end
 }
 
-/// A cancel, when its call has been sent, and whether it has waited for that in vain: it may come
-/// before its call. Then it is repeated, and waits for no call.
+/// A cancel, when its call has been sent, or after [`OVERTAKE`]. True: it has waited in vain, so it is
+/// sent again later.
 async fn once_sent(
     cancel: ClientJsonRpcMessage,
     sent: Option<CancellationToken>,

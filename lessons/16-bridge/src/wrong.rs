@@ -1,4 +1,4 @@
-//! Bridges that are wrong on purpose: one for each cause that was found in a real one.
+//! Bridges that are wrong on purpose, in ways that were found in real ones.
 //!
 //! This is `translate.rs` with a mistake. `docs/src/bridges.md` says which bridge makes which.
 

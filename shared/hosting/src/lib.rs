@@ -166,16 +166,22 @@ fn routes(
     let open = Arc::clone(&sessions);
     let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
     let routes = Router::new().route_service("/mcp", mcp.clone()).route_service("/mcp/", mcp);
-    let body = limits.body;
     let routes = around(routes.layer(from_fn(ends_with_its_answer)))
         .layer(from_fn(move |request, next| say_full(Arc::clone(&open), request, next)))
-        .layer(from_fn(move |request, next| whole(body, request, next)))
-        .layer(from_fn(say_deleted))
-        .layer(from_fn(no_stray_session));
+        .layer(from_fn(say_deleted));
+    let routes = whole_requests(routes, limits.body);
     routes.fallback(async |uri: Uri| {
         let path = uri.path();
         (StatusCode::NOT_FOUND, format!("nothing at {path}; the MCP endpoint is /mcp\n"))
     })
+}
+
+/// These routes, for requests whose body has come, within this time, and which name a session only
+/// where there are sessions.
+pub fn whole_requests(routes: Router, body: Duration) -> Router {
+    routes
+        .layer(from_fn(move |request, next| whole(body, request, next)))
+        .layer(from_fn(no_stray_session))
 }
 
 /// Nothing follows the answer of a call. rmcp takes answers and notifications from two queues in no

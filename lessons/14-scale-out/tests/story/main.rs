@@ -2,6 +2,8 @@
 
 mod store;
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command as Std;
 use std::time::{Duration, Instant};
@@ -11,7 +13,7 @@ use assert_cmd::assert::Assert;
 use course::lesson::Protocol;
 use predicates::str::contains;
 use testing::process::{DEADLINE, Process};
-use testing::raw::RawClient;
+use testing::raw::{RawClient, in_time};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_scale-out");
 
@@ -92,6 +94,26 @@ async fn a_replica_is_operated_like_every_server() {
     let answer = call.answer().await;
     assert_eq!(answer["error"]["message"], "the server is shutting down", "{answer}");
     assert!(replica.ends_within(DEADLINE).success());
+}
+
+/// A request of a session that nobody knows, whose body does not come: other sessions do not wait.
+#[tokio::test]
+async fn half_a_request_holds_up_no_session() {
+    let mut serve = Std::new(PROGRAM);
+    serve.args(["serve", "--addr", "127.0.0.1:0", "--tick-ms", "50"]);
+    let replica = Process::at_a_url(serve);
+    let address = replica.url.trim_start_matches("http://").trim_end_matches("/mcp");
+    let mut half = TcpStream::connect(address).unwrap();
+    let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: nobody\r\n\
+                Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
+                Content-Length: 100\r\n\r\n{";
+    half.write_all(head.as_bytes()).unwrap();
+    let served = async {
+        let wire = RawClient::open(&replica.url, Protocol::V2025).await;
+        wire.work(1, 1).await.answer().await
+    };
+    let answer = in_time("another session", served).await;
+    assert!(answer.get("result").is_some(), "{answer}");
 }
 
 #[test]
