@@ -12,6 +12,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use rmcp::model::RequestId;
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::store::{Beat, Bell, CallName, End, Fate, Store, TaskRecord};
 
@@ -40,6 +41,8 @@ pub enum Flaw {
     Undead,
     /// A replica that has lost a task writes its end all the same.
     Overwrites,
+    /// A replica that stops does not wait until the ends of its tasks are written.
+    Hasty,
     /// A cancel is acknowledged although the engine is down.
     Polite,
     /// A replica asks the engine before it stops a call of its own.
@@ -155,6 +158,10 @@ impl Store for Flawed {
     }
 
     async fn settle(&self, id: &str, owner: &str, end: End, payload: &Value) -> Result<bool> {
+        if self.flaw == Flaw::Hasty {
+            // As if the engine were far away.
+            sleep(Duration::from_secs(1)).await;
+        }
         let settled = self.store.settle(id, owner, end, payload).await?;
         if !settled && self.flaw == Flaw::Overwrites {
             self.store.start_task(id, owner, FOR_EVER).await?;

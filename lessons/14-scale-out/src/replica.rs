@@ -55,7 +55,8 @@ pub async fn serve(
         None => store,
     };
     let sessions = Arc::new(Sessions::new(store.clone(), flaw));
-    let tasks = Arc::new(Tasks::new(store.clone(), lease));
+    let waited_for = if flaw == Some(Flaw::Hasty) { Stop::default() } else { stop.clone() };
+    let tasks = Arc::new(Tasks::new(store.clone(), lease, waited_for));
     // A replica hears before it serves.
     let bells = store.listen().await;
     let listening = tokio::spawn(listen(bells, store.clone(), sessions.clone(), tasks.clone()));

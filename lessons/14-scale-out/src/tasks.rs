@@ -4,6 +4,7 @@
 //! runs out, and whoever looks next ends the task as failed.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
+use shared::stop::Stop;
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,14 +35,16 @@ pub struct Tasks {
     store: Arc<dyn Store>,
     owner: String,
     lease: Duration,
+    /// A stop waits until the ends of all tasks are written.
+    stop: Stop,
     /// What runs here, for the bell.
     running: Mutex<HashMap<String, CancellationToken>>,
 }
 
 impl Tasks {
     /// No tasks yet. This replica is told apart from others by a name of its own making.
-    pub fn new(store: Arc<dyn Store>, lease: Duration) -> Self {
-        Self { store, owner: Uuid::new_v4().to_string(), lease, running: Mutex::default() }
+    pub fn new(store: Arc<dyn Store>, lease: Duration, stop: Stop) -> Self {
+        Self { store, owner: Uuid::new_v4().to_string(), lease, stop, running: Mutex::default() }
     }
 
     /// The bell says that a task is cancelled. It concerns one replica.
@@ -66,10 +70,12 @@ impl Tasks {
         let task = self.look(&id).await?;
         // A cancel before this is in the record, which the first beat reads.
         self.running().insert(id.clone(), stop.clone());
+        let counted = self.stop.running();
         tokio::spawn(async move {
             let work = async { next.call_tool(request, ctx).await };
             self.work(&id, stop, work).await;
             self.running().remove(&id);
+            drop(counted);
         });
         Ok(CallToolResponse::Task(CreateTaskResult::new(task.task)))
     }
@@ -81,18 +87,10 @@ impl Tasks {
         stop: CancellationToken,
         work: impl Future<Output = Result<CallToolResponse, ErrorData>>,
     ) {
-        let mut work = std::pin::pin!(work);
-        let mut beat = interval(self.lease / 6);
-        let answer = loop {
-            tokio::select! {
-                answer = &mut work => break answer,
-                _ = beat.tick() => match self.store.beat(id, &self.owner, self.lease).await {
-                    Ok(Beat::Cancelled | Beat::Lost) => stop.cancel(),
-                    // An engine that is down says nothing against the task. If it is down for
-                    // longer than the lease, the next beat says so.
-                    Ok(Beat::Renewed) | Err(_) => {}
-                },
-            }
+        // The work goes on while the engine thinks about a beat.
+        let answer = tokio::select! {
+            answer = work => answer,
+            never = self.beats(id, &stop) => match never {},
         };
         let (end, payload) = match answer {
             Ok(CallToolResponse::Complete(result)) if result.is_error != Some(true) => {
@@ -109,6 +107,20 @@ impl Tasks {
                 return;
             }
             sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Renews the lease, again and again, and stops the work if the record says so.
+    async fn beats(&self, id: &str, stop: &CancellationToken) -> Infallible {
+        let mut beat = interval(self.lease / 6);
+        loop {
+            beat.tick().await;
+            match self.store.beat(id, &self.owner, self.lease).await {
+                Ok(Beat::Cancelled | Beat::Lost) => stop.cancel(),
+                // An engine that is down says nothing against the task. If it is down for
+                // longer than the lease, the next beat says so.
+                Ok(Beat::Renewed) | Err(_) => {}
+            }
         }
     }
 

@@ -63,17 +63,14 @@ async fn every_cancel_arrives(options: &Options) -> Result<()> {
             .await
     });
     try_join_all(sessions).await?;
-    let mut stopped = 0;
-    for replica in &rig.replicas {
-        stopped += count(&replica.calls_when_ended().await?, State::Cancelled);
-    }
+    let stopped = rig.stopped().await?;
     let all = opened * usize::try_from(CALLS)?;
     println!("🛑 with the bus: {stopped} of {all} cancels through a round robin stop the work");
     ensure!(stopped == all, "only {stopped} of {all} cancels stopped the work");
     Ok(())
 }
 
-/// Starts a call, cancels it, and insists that this has stopped it.
+/// Starts a call, cancels it, and insists that it is closed as cancelled.
 async fn cancelled(caller: &Caller, canceller: &Caller, id: &Value) -> Result<()> {
     let mut events = caller.work(id, LONG).await?;
     events.runs().await?;
@@ -93,7 +90,9 @@ async fn overtaken(rig: &Rig) -> Result<()> {
         let events = caller.work(&id.into(), LONG).await?;
         ensure!(events.is_cancelled().await?, "a cancel that overtook its call was forgotten");
     }
-    println!("   {TRIES} of {TRIES} cancels that overtook their call stop it");
+    let stopped = rig.stopped().await?;
+    println!("   {stopped} of {TRIES} cancels that overtook their call stop it");
+    ensure!(stopped == usize::try_from(TRIES)?, "only {stopped} of {TRIES} calls were stopped");
     Ok(())
 }
 
@@ -103,7 +102,8 @@ async fn ids_are_typed(rig: &Rig) -> Result<()> {
     let tries = (200..200 + TRIES).map(async |id| {
         let mut events = caller.work(&id.into(), SHORT).await?;
         events.runs().await?;
-        caller.at(rig.url(1)).cancel(&Value::from(id.to_string())).await?;
+        let status = caller.at(rig.url(1)).cancel(&Value::from(id.to_string())).await?;
+        ensure!(status == StatusCode::ACCEPTED, "a cancel was answered {status}");
         ensure!(!events.is_cancelled().await?, "the cancel of \"{id}\" stopped the call {id}");
         Ok(())
     });
@@ -230,6 +230,8 @@ async fn missed_bells(options: &Options) -> Result<()> {
     let caller = Caller::session(rig.url(0)).await?;
     let other = caller.at(rig.url(1));
     try_join_all((1..=TRIES).map(async |id| cancelled(&caller, &other, &id.into()).await)).await?;
-    println!("   {TRIES} of {TRIES} cancels stop the work of a replica that hears no bell");
+    let stopped = rig.stopped().await?;
+    println!("   {stopped} of {TRIES} cancels stop the work of a replica that hears no bell");
+    ensure!(stopped == usize::try_from(TRIES)?, "only {stopped} of {TRIES} calls were stopped");
     Ok(())
 }

@@ -29,6 +29,9 @@ pub async fn play(options: &Options) -> Result<()> {
     for _ in 0..ROUNDS {
         errors += round(&mut rig).await?;
     }
+    // In each round: a call where the cancel came in, one elsewhere, and a task.
+    let (stopped, all) = (rig.stopped().await?, 3 * ROUNDS);
+    ensure!(stopped == all, "only {stopped} of {all} cancels stopped the work");
     println!("🔌 the engine was killed {ROUNDS} times in mid-work, and came back:");
     println!("   0 of {ROUNDS} tasks lost, {ROUNDS} cancelled when it was back");
     println!("   meanwhile {ROUNDS} of {ROUNDS} calls could be cancelled where they ran");

@@ -1,9 +1,11 @@
-//! The owner of a task dies, or sleeps for too long. The lease finds out.
+//! The owner of a task dies, or sleeps for too long: the lease finds out. An owner that is told to
+//! stop needs no lease.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
+use serde_json::Value;
 use shared::calls::State;
 use shared::client::{PATIENCE, Patience};
 use tokio::time::Instant;
@@ -15,6 +17,8 @@ use crate::store::{GONE, Store};
 
 const ROUNDS: usize = 20;
 const LEASE: Duration = Duration::from_secs(2);
+/// What the server's guard answers a call that a stop ends.
+const SHUTTING_DOWN: &str = "the server is shutting down";
 /// Work that is not done before its owner wakes up.
 const LONGER: u32 = 3 * LONG;
 
@@ -25,7 +29,8 @@ pub async fn play(options: &Options) -> Result<()> {
     }
     let rig = Rig::start(options, 1, Manner { lease: LEASE, ..options.manner() }).await?;
     dead(&rig).await?;
-    asleep(&rig).await
+    asleep(&rig).await?;
+    told(&rig).await
 }
 
 /// 20 owners die with -9. Nobody can tell the client then, so the one that is asked does.
@@ -91,6 +96,20 @@ async fn asleep(rig: &Rig) -> Result<()> {
     println!("   {refused} of {ROUNDS} are refused when they write an end; {kept} stay `failed`");
     ensure!(kept == ROUNDS, "an owner that had lost its task has overwritten the task's end");
     ensure!(usize::try_from(refused)? == ROUNDS, "only {refused} of {ROUNDS} were refused");
+    Ok(())
+}
+
+/// An owner that is told to stop writes the ends itself before it goes: the lease is not needed.
+async fn told(rig: &Rig) -> Result<()> {
+    let owner = rig.another().await?;
+    let tasks = try_join_all((0..ROUNDS).map(|_| task::start(&owner.url, LONG))).await?;
+    owner.signal("TERM").await?;
+    let ended = try_join_all(tasks.iter().map(|id| task::ended(rig.url(0), id))).await?;
+    let words = |answer: &Value| answer["result"]["error"]["message"].clone();
+    let said = ended.iter().filter(|(_, answer)| words(answer) == SHUTTING_DOWN).count();
+    println!("👋 told to stop (SIGTERM), an owner ends {said} of its {ROUNDS} tasks itself");
+    println!("   \"{SHUTTING_DOWN}\"");
+    ensure!(said == ROUNDS, "an owner was told to stop, and left tasks to their lease");
     Ok(())
 }
 

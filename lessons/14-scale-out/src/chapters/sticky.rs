@@ -39,7 +39,7 @@ pub async fn play(options: &Options) -> Result<()> {
         let proxy = Proxy::start(config, &rig.replicas).await?;
         let lost = lost_sessions(&proxy.url).await?;
         ensure!(lost == 0, "{}: {lost} of {SESSIONS} sessions were lost", config.file);
-        let stopped = cancels(&proxy.url).await?;
+        let stopped = cancels(&proxy.url, &rig).await?;
         println!("   with a session store: none; {stopped} of {CANCELS} cancels stop the work");
         ensure!(stopped == CANCELS, "{}: only {stopped} cancels held", config.file);
         proxy.end().await?;
@@ -52,7 +52,7 @@ pub async fn play(options: &Options) -> Result<()> {
         let proxy = Proxy::start(HAPROXY_STICK, &rig.replicas).await?;
         let lost = lost_sessions(&proxy.url).await?;
         ensure!(lost == 0, "the stick-table lost {lost} of {SESSIONS} sessions");
-        let stopped = cancels(&proxy.url).await?;
+        let stopped = cancels(&proxy.url, &rig).await?;
         println!("🔀 {}, no store: no session is lost", HAPROXY_STICK.file);
         println!("   {stopped} of {CANCELS} cancels stop the work");
         ensure!(stopped == CANCELS, "the stick-table held only {stopped} of {CANCELS} cancels");
@@ -76,14 +76,16 @@ async fn lost_sessions(url: &str) -> Result<usize> {
     Ok(statuses.iter().filter(|status| **status == StatusCode::NOT_FOUND).count())
 }
 
-/// How many cancels stop their calls.
-async fn cancels(url: &str) -> Result<usize> {
+/// How many cancels stop their calls. The replicas say it.
+async fn cancels(url: &str, rig: &Rig) -> Result<usize> {
     let tries = (0..CANCELS).map(async |_| {
         let caller = Caller::session(url).await?;
         let mut events = caller.work(&1u32.into(), LONG).await?;
         events.runs().await?;
         let status = caller.cancel(&1u32.into()).await?;
-        anyhow::Ok(status == StatusCode::ACCEPTED && events.is_cancelled().await?)
+        ensure!(status == StatusCode::ACCEPTED, "a cancel was answered {status}");
+        events.is_cancelled().await
     });
-    Ok(try_join_all(tries).await?.into_iter().filter(|stopped| *stopped).count())
+    try_join_all(tries).await?;
+    rig.stopped().await
 }

@@ -3,9 +3,7 @@
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
-use shared::calls::State;
 
-use crate::stage::replicas::count;
 use crate::stage::{LONG, Options, Rig, task};
 
 const TRIES: usize = 20;
@@ -34,10 +32,7 @@ pub async fn play(options: &Options) -> Result<()> {
     let statuses = try_join_all(cancels).await?;
     let held = statuses.iter().filter(|seen| seen.iter().all(|status| status == "cancelled"));
     let held = held.count();
-    let mut stopped = 0;
-    for replica in &rig.replicas {
-        stopped += count(&replica.calls_when_ended().await?, State::Cancelled);
-    }
+    let stopped = rig.stopped().await?;
     println!("🛑 {held} of {TRIES} tasks are `cancelled` on all three replicas");
     println!("   servers: {stopped} of {TRIES} stopped working");
     ensure!(held == TRIES, "a cancelled task ended otherwise: {statuses:?}");

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
+use shared::calls::State;
 
 use crate::flaw::Flaw;
 use crate::memory::MemoryStore;
@@ -19,7 +20,7 @@ use crate::replica::Manner;
 use crate::store::Store;
 use balancer::Balancer;
 use engine::{Engine, INSTALL};
-use replicas::Replica;
+use replicas::{Replica, count};
 
 /// A short step of work.
 pub const TICK: Duration = Duration::from_millis(25);
@@ -107,6 +108,15 @@ impl Rig {
     /// One replica more. It stands behind no balancer.
     pub async fn another(&self) -> Result<Replica> {
         Replica::start(self.engine.as_ref(), &self.memory, self.manner).await
+    }
+
+    /// How many calls the replicas have stopped, as soon as none of them runs any more.
+    pub async fn stopped(&self) -> Result<usize> {
+        let mut stopped = 0;
+        for replica in &self.replicas {
+            stopped += count(&replica.calls_when_ended().await?, State::Cancelled);
+        }
+        Ok(stopped)
     }
 
     /// Where the replica of this number listens.

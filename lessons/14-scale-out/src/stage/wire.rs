@@ -203,9 +203,13 @@ impl Events {
         Ok(last)
     }
 
-    /// Reads to the end: was the call closed as cancelled?
+    /// Reads to the end: was the call closed as cancelled, or is there a result?
     pub async fn is_cancelled(self) -> Result<bool> {
-        Ok(self.last().await?.is_some_and(|last| last["error"]["code"] == REQUEST_CANCELLED.0))
+        match self.last().await? {
+            Some(last) if last["error"]["code"] == REQUEST_CANCELLED.0 => Ok(true),
+            Some(last) if last.get("result").is_some() => Ok(false),
+            other => bail!("a call ended with neither a result nor \"cancelled\": {other:?}"),
+        }
     }
 }
 

@@ -141,6 +141,7 @@ fn each_claim_about_the_engine_has_replicas_that_break_it() {
         ("killed --wrong no-lease", "a task is still `working`, and nobody ends it"),
         ("killed --wrong undead", "owners that had lost their task worked on"),
         ("killed --wrong overwrites", "has overwritten the task's end"),
+        ("killed --wrong hasty", "an owner was told to stop, and left tasks to their lease"),
         ("engine --wrong polite", "the engine is down, and a cancel was answered 202"),
         ("engine --wrong engine-first", "a call could not be cancelled where it ran"),
         ("engine --wrong engine-forgets", "the engine came back, and a task is"),
