@@ -30,9 +30,9 @@ pub(crate) async fn calls(scene: &Scene<'_>) -> anyhow::Result<String> {
         .map(async |id| attacker.start(&attacker.call(id, 3600)).await.map(drop));
     calls.buffer_unordered(AT_ONCE).try_for_each(async |()| Ok(())).await?;
     until_running(scene, limit + 1).await?;
-    let Ok(refused) = attacker.post(&attacker.call("one more", 3600)).await else {
-        bail!("no end of calls: {} in one session", limit + 1);
-    };
+    let refused = attacker.post(&attacker.call("one more", 3600)).await;
+    let refused =
+        refused.with_context(|| format!("no end of calls: {} in one session", limit + 1))?;
     let error = &refused.answer["error"];
     let retry = error["data"]["retryAfter"].as_u64();
     let retry = retry.with_context(|| format!("not told when to try again: {}", refused.answer))?;

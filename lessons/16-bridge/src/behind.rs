@@ -52,8 +52,11 @@ impl Front {
             // An HTTP server gets the real thing: this program in front of it, as hosts start it.
             Bridge::Relay | Bridge::Translate if !here && stage.transport == Transport::Http => {
                 let mut program = Command::new(std::env::current_exe()?);
-                program.args((bridge == Bridge::Relay).then_some("--relay"));
-                program.args(["--protocol", &stage.protocol.to_string()]).arg(stage.url()?);
+                match bridge {
+                    Bridge::Relay => program.arg("--relay"),
+                    _ => program.args(["--protocol", &stage.protocol.to_string()]),
+                };
+                program.arg(stage.url()?);
                 Client::child_as(ClientCapabilities::default(), program, version).await?
             }
             Bridge::Relay => {

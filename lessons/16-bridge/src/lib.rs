@@ -66,19 +66,29 @@ const fn chapter(name: &'static str, story: course::lesson::Story) -> Chapter {
 const TOOL: &str = "process_large_file";
 const REASON: &str = "the user pressed stop";
 
+/// The wrong bridges, and how the check ends behind each. On stdio another process may be asked:
+/// it does not list the call, so no one can tell how it ended.
+const FAULTS: [(Fault, &str); 5] = [
+    (Fault::NewIds, "the server did not stop"),
+    (Fault::OwnAnswer, "the caller was told that its call is cancelled, and the server worked on"),
+    (Fault::Processes, "the server did not stop"),
+    (Fault::TextToken, "the progress was lost"),
+    (Fault::LostToken, "the progress was lost"),
+];
+
 /// The lesson. Read it from top to bottom, and then `check`.
 pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     println!("\n🔌 no bridge");
     check(stage, Bridge::None).await?;
 
     // Wrong bridges. The caller sees little of it: its own wait ends at once with each of them.
-    for fault in
-        [Fault::NewIds, Fault::OwnAnswer, Fault::Processes, Fault::TextToken, Fault::LostToken]
-    {
+    for (fault, sign) in FAULTS {
         println!("\n🔌 a wrong bridge: {}", in_words(fault));
         let noticed = check(stage, Bridge::Wrong(fault)).await.err();
         let noticed = noticed.with_context(|| format!("{fault:?} was not noticed"))?;
         println!("   💥 {noticed:#}");
+        let seen = noticed.to_string();
+        ensure!(seen.contains(sign), "{fault:?} was to be noticed by other words: {sign:?}");
     }
 
     // Ours. The relay needs one connection for one host, so it does not put HTTP in front of stdio.

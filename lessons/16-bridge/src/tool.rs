@@ -95,6 +95,9 @@ pub fn main() -> ExitCode {
     if cli.relay && cli.url.is_none() {
         refuse("--relay needs a URL: a relay has one connection for one host");
     }
+    if cli.relay && cli.protocol.is_some() {
+        refuse("--relay speaks what the host speaks: leave out --protocol");
+    }
     let version = cli.protocol.map(Protocol::version);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

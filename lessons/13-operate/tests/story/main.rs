@@ -3,9 +3,16 @@
 
 mod load;
 
+use axum::Router;
 use axum::routing::get;
-use hosting::layer::Server;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hosting::layer::{Layer, Server};
 use hosting::{Door, Site, host};
+use operate::tools::OperatedServer;
+use rmcp::model::{CallToolRequestParams, CallToolResponse};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
 use shared::server::FileServer;
 use shared::stop::Stop;
 use testing::hosted::setup;
@@ -57,17 +64,55 @@ notices! {
         "did not stop for the operator";
 }
 
+/// The chapter fails with this sentence against this server.
+async fn fails_against(server: Server, beside: Router, chapter: &'static str, sentence: &str) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let way = format!("{HTTP_2025} {chapter} --url http://{}/mcp", listener.local_addr().unwrap());
+    let site = Site { beside, ..Site::new(Door::Http(listener), Stop::default()) };
+    tokio::spawn(host(server, site));
+    let sentence = sentence.to_owned();
+    let played = tokio::task::spawn_blocking(move || OPERATE.fails(&way, "", &sentence));
+    played.await.unwrap();
+}
+
 /// Somebody else's server, whose numbers have other names.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_other_numbers() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-    let mut site = Site::new(Door::Http(listener), Stop::default());
-    site.beside = site.beside.route("/metrics", get(async || "up 1\n"));
-    tokio::spawn(host(Server::new(FileServer::new(setup(50))), site));
-    let played = tokio::task::spawn_blocking(move || {
-        let way = format!("{HTTP_2025} metrics --url {url}");
-        OPERATE.fails(&way, "", "/metrics does not tell of mcp_calls_running");
-    });
-    played.await.unwrap();
+    let server = Server::new(FileServer::new(setup(50)));
+    let beside = Router::new().route("/metrics", get(async || "up 1\n"));
+    let sentence = "/metrics does not tell of mcp_calls_running";
+    fails_against(server, beside, "metrics", sentence).await;
+}
+
+/// Writes down a stop by the operator as if the client had cancelled.
+struct Blames;
+
+impl Layer for Blames {
+    fn call_tool<'a>(
+        &'a self,
+        next: &'a Server,
+        request: CallToolRequestParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> BoxFuture<'a, Result<CallToolResponse, ErrorData>> {
+        async move {
+            let mut answer = next.call_tool(request, ctx).await?;
+            if let CallToolResponse::Complete(result) = &mut answer
+                && let Some(list) = &mut result.structured_content
+            {
+                *list =
+                    list.to_string().replace("\"operator\"", "\"notification\"").parse().unwrap();
+            }
+            Ok(answer)
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_blames_the_client() {
+    let setup = setup(50);
+    let beside = page::routes("operate", "", setup.calls.clone(), setup.stop.clone());
+    let server = Server::new(OperatedServer::new(setup)).with(Blames);
+    let sentence = "has the cause notification, and not operator";
+    fails_against(server, beside, "stop", sentence).await;
 }

@@ -124,7 +124,7 @@ fn ours() {
     let ours = |options: &'static [&'static str]| {
         move |url: &str| {
             let mut bridge = Command::new(PROGRAM);
-            bridge.args(options).args(["--protocol", "2025-11-25", url]);
+            bridge.args(options).arg(url);
             bridge
         }
     };
@@ -135,7 +135,7 @@ fn ours() {
         bridge
     };
     let rows: [Row; 3] = [
-        &|| stdio_to_http("ours", ours(&[])),
+        &|| stdio_to_http("ours", ours(&["--protocol", "2025-11-25"])),
         &|| stdio_to_http("ours, `--relay`", ours(&["--relay"])),
         &|| http_to_stdio("ours", to_stdio),
     ];

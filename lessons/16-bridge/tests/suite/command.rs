@@ -25,6 +25,10 @@ fn what_cannot_be_bridged_is_refused_with_a_way_out() {
         (&["--"], "name a URL, or a command after --"),
         (&["http://localhost:8000/mcp", "--", "sh"], "a URL or a command, not both"),
         (&["--relay", "--", "sh"], "--relay needs a URL"),
+        (
+            &["--relay", "--protocol", "2025-11-25", "http://localhost:8000/mcp"],
+            "leave out --protocol",
+        ),
         (&["--addr", "8100", "--", "sh"], "write it as in 127.0.0.1:8100"),
     ] {
         bridge(arguments).code(2).stderr(contains(why));

@@ -45,10 +45,19 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp-bridge");
 const TICK: u64 = 1000;
 const LONG: Duration = Duration::from_secs(30);
 
+/// The bridge as a program: stdio in front of this URL. A relay speaks what the host speaks.
+fn bridge_to(options: &[&str], protocol: Protocol, url: &str) -> std::process::Command {
+    let mut program = std::process::Command::new(PROGRAM);
+    program.args(options).arg(url);
+    if options.is_empty() {
+        program.args(["--protocol", &protocol.to_string()]);
+    }
+    program
+}
+
 /// A host whose bridge is a process: stdio in front of this URL.
 async fn host(options: &[&str], protocol: Protocol, url: &str) -> Client {
-    let mut program = Command::new(PROGRAM);
-    program.args(options).args(["--protocol", &protocol.to_string(), url]);
+    let program = bridge_to(options, protocol, url).into();
     let client = Client::child_as(ClientCapabilities::default(), program, protocol.version());
     client.await.unwrap()
 }
@@ -334,8 +343,7 @@ struct RawHost {
 
 impl RawHost {
     async fn new(options: &[&str], protocol: Protocol, url: &str) -> Self {
-        let mut program = Command::new(PROGRAM);
-        program.args(options).args(["--protocol", &protocol.to_string(), url]);
+        let mut program: Command = bridge_to(options, protocol, url).into();
         program.stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
         let mut bridge = program.spawn().unwrap();
         let input = bridge.stdin.take().unwrap();
@@ -414,9 +422,7 @@ async fn a_host_that_hangs_up_takes_its_calls_along() {
 async fn a_bridge_that_is_stopped_takes_its_calls_along() {
     for (options, protocol) in WAYS {
         let (server, calls, counts) = counting().await;
-        let mut program = std::process::Command::new(PROGRAM);
-        program.args(options).args(["--protocol", &protocol.to_string(), &server.url]);
-        let mut bridge = Process::start(program);
+        let mut bridge = Process::start(bridge_to(options, protocol, &server.url));
         for message in hello(protocol).into_iter().chain((1..=20).map(|id| call(protocol, id))) {
             bridge.say(&message.to_string());
         }
