@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::model::CallToolResult;
-use rmcp::service::{RequestContext, RunningService, ServiceExt};
+use rmcp::service::{Peer, RequestContext, RunningService, ServiceExt};
 use rmcp::transport::TokioChildProcess;
 use rmcp::{RoleClient, RoleServer, schemars, tool, tool_router};
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use shared::in_order::InOrder;
 use shared::server::Setup;
 use tempfile::TempDir;
 use tokio::process::Command;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +35,7 @@ pub struct ReportServer {
     /// This program: the database process is a second one.
     program: PathBuf,
     folder: Arc<TempDir>,
-    database: Arc<OnceCell<RunningService<RoleClient, ()>>>,
+    database: Arc<AsyncMutex<Option<RunningService<RoleClient, ()>>>>,
 }
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -89,7 +89,7 @@ impl ReportServer {
         for (tool, arguments) in
             [("query", json!({ "rows": args.rows })), ("fetch", json!({ "url": args.url }))]
         {
-            let (database, branch) = (database.peer().clone(), caller.with(branches_stop.clone()));
+            let (database, branch) = (database.clone(), caller.with(branches_stop.clone()));
             branches
                 .spawn(async move { branch.call(&database, tool, arguments).await.context(tool) });
         }
@@ -100,6 +100,8 @@ impl ReportServer {
                     step_done();
                     texts.push(text_of(&result));
                 }
+                // A branch that was stopped because the other has failed has heard of no cancel.
+                Ok(None) if failure.is_some() => {}
                 Ok(None) => self.notes.note(caller, "server", "heard"),
                 // One failed, so the other is work for nothing. Its end is waited for: the first
                 // failure is the answer, and nothing runs any more when it is given.
@@ -185,7 +187,7 @@ impl ReportServer {
         // connection) the commit needs a task of its own. A server that stops waits for its grace
         // and no longer. What the database has not committed when it ends, it rolls back.
         let shielded = Caller::of(&ctx).with(CancellationToken::new());
-        let answer = shielded.call(database, "commit", json!({ "rows": rows })).await;
+        let answer = shielded.call(&database, "commit", json!({ "rows": rows })).await;
         if answer.is_ok() {
             call.step_done();
         }
@@ -201,7 +203,7 @@ impl ReportServer {
         let status = async {
             let anybody = Caller::first(CancellationToken::new());
             let database = self.database().await?;
-            let status = anybody.call(database, "status", json!({ "trace": look.trace })).await?;
+            let status = anybody.call(&database, "status", json!({ "trace": look.trace })).await?;
             let status = status.and_then(|status| status.structured_content);
             let mut status: Status = serde_json::from_value(status.unwrap_or_default())?;
             status.notes.extend(self.notes.of(&look.trace));
@@ -216,9 +218,13 @@ impl ReportServer {
         Json(self.setup.calls.list())
     }
 
-    /// The database process, started when it is first needed.
-    async fn database(&self) -> anyhow::Result<&RunningService<RoleClient, ()>> {
-        let start = async || {
+    /// The database process, started when it is first needed, and again if it has died.
+    async fn database(&self) -> anyhow::Result<Peer<RoleClient>> {
+        let mut database = self.database.lock().await;
+        if let Some(running) = database.as_ref().filter(|running| !running.is_transport_closed()) {
+            return Ok(running.peer().clone());
+        }
+        let start = async {
             let mut command = Command::new(&self.program);
             command.arg(ARGUMENT).arg(self.folder.path().join("sales.db"));
             // Ctrl-C is for our server. The database process ends when its input does.
@@ -227,6 +233,7 @@ impl ReportServer {
             // come first.
             anyhow::Ok(().serve(InOrder(TokioChildProcess::new(command)?)).await?)
         };
-        self.database.get_or_try_init(start).await.context("cannot start the database process")
+        let running = start.await.context("cannot start the database process")?;
+        Ok(database.insert(running).peer().clone())
     }
 }

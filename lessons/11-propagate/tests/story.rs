@@ -103,6 +103,22 @@ async fn a_number_of_rows_has_an_end() {
     }
 }
 
+/// One call may fail with the process. The server needs no restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_process_that_died_is_started_again() {
+    let server = hosted(server()).await;
+    let chain = Chain::of(&stage(&server, Protocol::V2025)).await.unwrap();
+    let died = chain.look("").await.unwrap().pid;
+    assert!(Command::new("kill").args(["-9", &died.to_string()]).status().unwrap().success());
+    in_time("another database process", async {
+        while chain.look("").await.map_or(died, |status| status.pid) == died {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    chain.client.close().await.unwrap();
+}
+
 /// A plan runs several calls under one trace. This one's query has heard, and has not stopped yet.
 #[test]
 fn the_stop_of_an_earlier_step_is_none_of_this_one() {
