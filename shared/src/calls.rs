@@ -80,28 +80,25 @@ pub fn id_of(ctx: &RequestContext<RoleServer>) -> RequestId {
 }
 
 /// The list itself. Clones share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Calls(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     log: Mutex<Log>,
     changes: broadcast::Sender<CallRecord>,
-    tasks: OnceLock<CountTasks>,
+    tasks: OnceLock<Box<dyn Fn() -> TaskCounts + Send + Sync>>,
 }
 
 /// How many tasks stand in which state.
 pub type TaskCounts = BTreeMap<String, u64>;
 
-struct CountTasks(Box<dyn Fn() -> TaskCounts + Send + Sync>);
-
-impl fmt::Debug for CountTasks {
+impl fmt::Debug for Calls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0().fmt(f)
+        (self.list(), self.tasks()).fmt(f)
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Log {
     totals: Totals,
     records: BTreeMap<u64, CallRecord>,
@@ -168,12 +165,12 @@ impl Calls {
 
     /// The server works in tasks too: this counts them, by the name of their state.
     pub fn count_tasks_with(&self, count: impl Fn() -> TaskCounts + Send + Sync + 'static) {
-        let _ = self.0.tasks.set(CountTasks(Box::new(count)));
+        let _ = self.0.tasks.set(Box::new(count));
     }
 
     /// The tasks that the server keeps, if it has tasks.
     pub fn tasks(&self) -> Option<TaskCounts> {
-        self.0.tasks.get().map(|tasks| (tasks.0)())
+        self.0.tasks.get().map(|count| count())
     }
 
     /// Every change from now on, as the record it leads to.

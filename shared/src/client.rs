@@ -306,9 +306,7 @@ impl Client {
 /// The call with this number.
 fn found(calls: Vec<CallRecord>, call: u64) -> anyhow::Result<CallRecord> {
     let found = calls.into_iter().find(|record| record.call == call);
-    found.with_context(|| {
-        format!("the server does not list call {call}: did another process run it?")
-    })
+    found.with_context(|| format!("the server lists no call {call}: did another process run it?"))
 }
 
 /// The text of a tool's result.

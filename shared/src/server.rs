@@ -123,9 +123,10 @@ impl FileServer {
         // aborted: the token goes with it, and `.await` here returns once it has stopped.
         let mut scan = spawn_blocking(move || Scan::open(&path)).await??;
 
+        let mut told = None;
         for step in 0..=steps {
-            let step_ends =
-                Instant::now() + if step == 0 { Duration::ZERO } else { self.setup.tick };
+            // Step 0 only tells that the work begins.
+            let step_ends = Instant::now() + self.setup.tick * step.min(1);
             let bytes = scan.length() * u64::from(step) / u64::from(steps);
             if step > 0 {
                 let stop = caller.stop().clone();
@@ -142,6 +143,10 @@ impl FileServer {
             }
             if step > 0 {
                 call.step_done();
+            }
+            // Progress must grow (basic/utilities/progress), and a short file has fewer bytes than steps.
+            if told.replace(bytes) == Some(bytes) {
+                continue;
             }
             let news = caller.report(bytes, scan.length(), format!("{} rows", scan.summary().rows));
             tokio::select! {

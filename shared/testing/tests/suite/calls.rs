@@ -14,8 +14,9 @@ use shared::calls::{CAPACITY, Calls, MAX_TEXT, State};
 use shared::client::{Client, tool_call};
 use shared::dataset::DataFolder;
 use shared::note::{CallNote, Cause};
+use shared::server::{FileServer, Setup};
 use shared::stop::{BEYOND, GRACE, Stop};
-use testing::hosted::common_server;
+use testing::hosted::{Hosted, common_server, setup};
 use testing::raw::{RawClient, is_progress};
 use tokio::time::{Duration, Instant, advance, sleep};
 use tokio_util::sync::CancellationToken;
@@ -139,6 +140,23 @@ async fn progress_is_the_bytes_of_ten_equal_steps_if_no_number_is_named() {
     let expected: Vec<_> = (0..=10).map(|step| (whole * step / 10) as f64).collect();
     assert_eq!(done, expected);
     assert_eq!(wire.ended(1).await.steps_total, 10);
+}
+
+/// A step that reads nothing is no news: progress must grow with each notification.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_fewer_bytes_than_steps_reports_no_number_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("short.csv"), "a\n1").unwrap();
+    let data = DataFolder::open(folder.path()).unwrap();
+    let server = Hosted::start(FileServer::new(Setup { data, ..setup(1) })).await;
+    let wire = RawClient::open(&server.url, V2025).await;
+    let file = json!({ "filename": "short.csv", "processing_time": 10 });
+    let messages = wire.call(1, "process_large_file", &file).await.rest().await;
+    let told = messages.iter().filter(|message| is_progress(message));
+    let done: Vec<_> = told.map(|one| one["params"]["progress"].as_f64().unwrap()).collect();
+    assert_eq!(done, [0.0, 1.0, 2.0, 3.0]);
+    let ended = wire.ended(1).await;
+    assert_eq!((ended.state, ended.steps_done), (State::Finished, 10));
 }
 
 #[test]

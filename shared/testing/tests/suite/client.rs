@@ -151,7 +151,7 @@ async fn a_call_is_found_by_its_number_and_by_its_id() {
 
     assert_eq!(client.ask(number).await.unwrap().request_id, first.id);
     let unknown = client.ask(99).await.unwrap_err().to_string();
-    assert!(unknown.starts_with("the server does not list call 99"), "{unknown}");
+    assert!(unknown.starts_with("the server lists no call 99"), "{unknown}");
     // It runs, so this waits for its end.
     let ended = client.ask_by_id(&second.id).await.unwrap();
     assert_eq!((ended.request_id, ended.state), (second.id.clone(), State::Finished));
