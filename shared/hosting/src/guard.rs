@@ -198,6 +198,7 @@ impl Guard {
             Some(Cause::Operator) if note.end() == Some(State::Cancelled) => {
                 return Err(ErrorData::internal_error("stopped by the operator", None));
             }
+            // A tool that keeps no list may have been cut short: half a result is not given.
             Some(Cause::Shutdown) if note.end() != Some(State::Finished) => {
                 return Err(shutting_down());
             }
