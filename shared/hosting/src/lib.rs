@@ -11,6 +11,7 @@ pub mod layer;
 pub mod open_calls;
 mod portable;
 pub mod sessions;
+mod unread;
 
 use std::future::ready;
 use std::pin::pin;
@@ -325,9 +326,12 @@ pub async fn serve_http(
 
 /// The stream of a call is waited for when the server stops: its last event is the answer.
 async fn streamed(running: TaskTrackerToken, request: Request, next: Next) -> Response {
-    let post = request.method() == Method::POST;
+    // Not that of a subscription, which has no end of its own.
+    let subscribes = |method: &HeaderValue| method == "subscriptions/listen";
+    let call = request.method() == Method::POST
+        && !request.headers().get("mcp-method").is_some_and(subscribes);
     let response = next.run(request).await;
-    if !post || !is_stream(&response) {
+    if !call || !is_stream(&response) {
         return response;
     }
     response.map(|body| {

@@ -11,7 +11,7 @@ use shared::note::CallNote;
 
 /// How many answers a session keeps for clients that have lost the stream of a call.
 pub const KEPT: usize = 32;
-/// How long it keeps them at least: those that are older go when the next one comes.
+/// How long it keeps them at most.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// The calls that are open on a connection. Clones share them.
@@ -39,7 +39,9 @@ struct Table {
 #[derive(Debug)]
 struct Answer {
     stream: u64,
-    given: Instant,
+    /// The event that carried it to the client, if one did.
+    event: Option<String>,
+    kept: Instant,
     message: ServerJsonRpcMessage,
 }
 
@@ -154,18 +156,28 @@ impl OpenCalls {
     pub(crate) fn keep(&self, call: &OpenCall, answer: &ServerJsonRpcMessage) {
         let Some(stream) = call.stream else { return };
         let answers = &mut self.table().answers;
-        answers.retain(|answer| answer.given.elapsed() < KEPT_FOR);
+        answers.retain(|answer| answer.kept.elapsed() < KEPT_FOR);
         if answers.len() == KEPT {
             answers.pop_front();
         }
-        answers.push_back(Answer { stream, given: Instant::now(), message: answer.clone() });
+        let (kept, message) = (Instant::now(), answer.clone());
+        answers.push_back(Answer { stream, event: None, kept, message });
     }
 
-    /// The answer that ended this stream, if it is still kept.
-    pub(crate) fn answer_on(&self, stream: u64) -> Option<ServerJsonRpcMessage> {
+    /// The answer on this stream leaves as this event.
+    pub(crate) fn given_as(&self, stream: u64, event: Option<String>) {
+        let mut table = self.table();
+        if let Some(answer) = table.answers.iter_mut().find(|answer| answer.stream == stream) {
+            answer.event = event;
+        }
+    }
+
+    /// The answer that ended this stream, if it is still kept, and the event that it was.
+    pub(crate) fn answer_on(&self, stream: u64) -> Option<(ServerJsonRpcMessage, Option<String>)> {
         let table = self.table();
         let answer = table.answers.iter().find(|answer| answer.stream == stream)?;
-        (answer.given.elapsed() < KEPT_FOR).then(|| answer.message.clone())
+        let young = answer.kept.elapsed() < KEPT_FOR;
+        young.then(|| (answer.message.clone(), answer.event.clone()))
     }
 
     /// No code of ours panics while it holds the lock.

@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::between::{Between, Tapped};
 use crate::cancel::{CancelAware, Hidden, refusal};
 use crate::open_calls::OpenCalls;
+use crate::unread::taken;
 
 /// rmcp's sessions for HTTP 2025-11-25, each with a [`CancelAware`] transport.
 ///
@@ -67,15 +68,36 @@ impl Sessions {
         // The worker's ids: "4/2" is event 4 of stream 2.
         let (event, stream) = last_event_id.split_once('/')?;
         let stream = stream.parse().ok()?;
-        let answer = self.open().get(id)?.answer_on(stream)?;
-        let unseen = event.parse() != Ok(LAST);
-        unseen.then(|| ServerSseMessage::new(format!("{LAST}/{stream}"), answer))
+        let (answer, given_as) = self.open().get(id)?.answer_on(stream)?;
+        let seen = event.parse() == Ok(LAST) || given_as.as_deref() == Some(last_event_id);
+        (!seen).then(|| ServerSseMessage::new(format!("{LAST}/{stream}"), answer))
+    }
+
+    /// The events of a stream. The answer among them is known by its event id from then on.
+    fn noted(
+        &self,
+        id: &SessionId,
+        events: impl Stream<Item = ServerSseMessage> + Send + 'static,
+    ) -> impl Stream<Item = ServerSseMessage> + Send + Sync + 'static {
+        let open = self.open().get(id).cloned();
+        taken(events).inspect(move |event| {
+            let answers = event.message.as_deref().is_some_and(is_answer);
+            let stream =
+                event.event_id.as_deref().and_then(|id| id.split_once('/')?.1.parse().ok());
+            if let (true, Some(open), Some(stream)) = (answers, &open, stream) {
+                open.given_as(stream, event.event_id.clone());
+            }
+        })
     }
 
     /// No code of ours panics while it holds the lock.
     fn open(&self) -> MutexGuard<'_, HashMap<SessionId, OpenCalls>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_answer(message: &ServerJsonRpcMessage) -> bool {
+    matches!(message, JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_))
 }
 
 /// The place that a kept answer has in its stream: after all others.
@@ -155,12 +177,12 @@ impl SessionManager for Sessions {
 
     async fn create_stream(
         &self,
-        id: &SessionId,
+        session_id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        let gone = || LocalSessionManagerError::SessionNotFound(id.clone());
-        let session = self.inner.sessions.read().await.get(id).cloned().ok_or_else(gone)?;
-        let open = self.open().get(id).cloned().ok_or_else(gone)?;
+        let gone = || LocalSessionManagerError::SessionNotFound(session_id.clone());
+        let session = self.inner.sessions.read().await.get(session_id).cloned().ok_or_else(gone)?;
+        let open = self.open().get(session_id).cloned().ok_or_else(gone)?;
         let request_id = match &message {
             JsonRpcMessage::Request(request) => Some(request.id.clone()),
             _ => None,
@@ -185,14 +207,15 @@ impl SessionManager for Sessions {
         });
         let mut events =
             handed_over.await.map_err(|_| SessionError::SessionServiceTerminated)??;
-        Ok(poll_fn(move |context| events.poll_recv(context)).right_stream())
+        let events = poll_fn(move |context| events.poll_recv(context));
+        Ok(self.noted(session_id, events).right_stream())
     }
 
     async fn create_standalone_stream(
         &self,
         id: &SessionId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        self.inner.create_standalone_stream(id).await
+        Ok(taken(self.inner.create_standalone_stream(id).await?))
     }
 
     async fn resume(
@@ -208,7 +231,7 @@ impl SessionManager for Sessions {
                     let again = event.event_id.as_deref() == Some(&*last_event_id);
                     ready(!(again && last_event_id.contains('/')))
                 };
-                Ok(stream.filter(unseen).left_stream())
+                Ok(self.noted(id, stream.filter(unseen)).left_stream())
             }
             Err(forgotten) => match self.kept_answer(id, &last_event_id) {
                 Some(answer) => Ok(once(async { answer }).right_stream()),

@@ -8,7 +8,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::calls::State;
 use testing::hosted::common_server;
-use testing::raw::{RawClient, assert_cancelled_once, assert_finished, find};
+use testing::raw::{
+    RawClient, assert_cancelled_once, assert_finished, find, in_time, is_progress, steps, tool_call,
+};
 use tokio::time::sleep;
 
 const NOTHING: [Value; 0] = [];
@@ -149,9 +151,38 @@ async fn a_result_is_there_for_a_client_that_comes_back_after_the_end_of_the_cal
         assert_finished(&wire.listen(Some(&seen)).await.answer().await);
     }
     // Nothing follows an answer.
-    if messages.len() == 1 {
-        assert_eq!(wire.listen(last_id.as_deref()).await.rest().await, NOTHING);
-    }
+    assert_eq!(wire.listen(last_id.as_deref()).await.rest().await, NOTHING);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_read_is_not_given_again() {
+    let server = common_server(1).await;
+    let wire = RawClient::open(&server.url, V2025).await;
+    let mut call = wire.work(1, 1).await;
+    while is_progress(&call.next().await.unwrap()) {}
+    assert_eq!(wire.listen(call.last_id.as_deref()).await.rest().await, NOTHING);
+}
+
+/// The work goes on, and so does the rest of the session: its cancels are heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_nobody_reads_does_not_deafen_its_session() {
+    let server = common_server(1).await;
+    let wire = RawClient::open(&server.url, V2025).await;
+    let mut call = tool_call(V2025, &json!(1), "process_large_file", &steps(3000));
+    // Long enough that a few dozen notifications fill every buffer on the way.
+    call["params"]["_meta"]["progressToken"] = json!("x".repeat(200_000));
+    let unread = wire.post(&call).await;
+    let other = RawClient::open(&server.url, V2025).await;
+    in_time("200 steps", async {
+        while find(&other.calls().await, &json!(1)).steps_done < 200 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    wire.cancel(1).await;
+    assert_eq!(other.ended(1).await.state, State::Cancelled);
+    wire.still_serves().await;
+    assert!(unread.text().await.unwrap().contains("\"code\":-32800"), "no end");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -88,7 +88,8 @@ async fn a_subscription_that_the_server_ends_has_a_result() {
 /// The stream ends too, and the only request that the server may cancel is the subscription.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_subscription_does_not_hold_up_a_stop() {
-    let stop = Stop::with_grace(Duration::from_millis(100));
+    // Longer than a test waits.
+    let stop = Stop::with_grace(Duration::from_secs(60));
     let server = Hosted::host(Server::new(Source::default()), stop, Between::default()).await;
     let events = subscribed(&server).await;
     server.stop.now();
