@@ -26,8 +26,8 @@ pub(crate) struct OpenCalls {
 struct Table {
     calls: HashMap<RequestId, OpenCall>,
     tokens: HashMap<ProgressToken, RequestId>,
-    /// Cancelled calls. An id is taken until its tool has cleaned up.
-    cancelled: HashMap<RequestId, CallNote>,
+    /// Cancelled calls. An id and a token are taken until the tool has cleaned up.
+    cancelled: HashMap<RequestId, (Option<ProgressToken>, CallNote)>,
     /// How many cancelled calls there may be before those are forgotten that have cleaned up.
     sweep_at: usize,
     /// The session was closed, and did not fall silent.
@@ -58,7 +58,13 @@ pub(crate) struct OpenCall {
 impl Table {
     /// The id belongs to a cancelled call whose tool is still at work.
     fn cleans_up(&self, id: &RequestId) -> bool {
-        self.cancelled.get(id).is_some_and(CallNote::is_carried)
+        self.cancelled.get(id).is_some_and(|(_, note)| note.is_carried())
+    }
+
+    /// The token belongs to a cancelled call whose tool is still at work, and may still report.
+    fn reports(&self, token: &ProgressToken) -> bool {
+        let mut cancelled = self.cancelled.values();
+        cancelled.any(|(its, note)| its.as_ref() == Some(token) && note.is_carried())
     }
 
     /// Takes the call out, if it is open. From here on its progress is dropped.
@@ -108,7 +114,9 @@ impl OpenCalls {
             return false;
         }
         *call = OpenCall { received: true, token: token.clone(), note, stream: call.stream };
-        if let Some(token) = token {
+        // A call with the token of one that still reports goes without progress: no one could tell
+        // whose it is.
+        if let Some(token) = token.filter(|token| !table.reports(token)) {
             table.tokens.insert(token, id.clone());
         }
         true
@@ -124,11 +132,11 @@ impl OpenCalls {
         let mut table = self.table();
         let call = table.take(id)?;
         if table.cancelled.len() >= table.sweep_at {
-            table.cancelled.retain(|_, note| note.is_carried());
+            table.cancelled.retain(|_, (_, note)| note.is_carried());
             // Twice as many before the next sweep: so the cost of a cancel does not grow.
             table.sweep_at = 16 + 2 * table.cancelled.len();
         }
-        table.cancelled.insert(id.clone(), call.note.clone());
+        table.cancelled.insert(id.clone(), (call.token.clone(), call.note.clone()));
         Some(call)
     }
 

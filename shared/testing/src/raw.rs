@@ -253,7 +253,7 @@ pub struct Events {
 }
 
 impl Events {
-    async fn of(response: Response) -> Self {
+    pub async fn of(response: Response) -> Self {
         let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
         let events = if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
             let events = SseStream::from_bytes_stream(response.bytes_stream());

@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use course::lesson::Protocol::{V2025, V2026};
+use hosting::between::Between;
+use hosting::layer::Server;
 use hosting::open_calls::KEPT;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::calls::State;
-use testing::hosted::common_server;
+use shared::server::FileServer;
+use testing::hosted::{Hosted, common_server, setup};
 use testing::raw::{
-    RawClient, assert_cancelled_once, assert_finished, find, in_time, is_progress, steps, tool_call,
+    Events, RawClient, assert_cancelled_once, assert_finished, find, in_time, is_progress, steps,
+    tool_call,
 };
 use tokio::time::sleep;
+use wrong::Wrong;
 
 const NOTHING: [Value; 0] = [];
 
@@ -161,6 +166,30 @@ async fn an_answer_that_was_read_is_not_given_again() {
     let mut call = wire.work(1, 1).await;
     while is_progress(&call.next().await.unwrap()) {}
     assert_eq!(wire.listen(call.last_id.as_deref()).await.rest().await, NOTHING);
+}
+
+/// A deaf tool reports on. What it says is not taken for news of the next call.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_used_again_brings_no_progress_of_the_cancelled_call() {
+    let setup = setup(10);
+    let stop = setup.stop.clone();
+    let server = Wrong::Deaf.tools(Server::new(FileServer::new(setup)));
+    let server = Hosted::host(server, stop, Between::default()).await;
+    let wire = RawClient::open(&server.url, V2025).await;
+    let start = async |id: u32, of: u32| {
+        let mut call = tool_call(V2025, &json!(id), "process_large_file", &steps(of));
+        call["params"]["_meta"]["progressToken"] = json!("p");
+        Events::of(wire.post(&call).await).await
+    };
+    let mut cancelled = start(1, 300).await;
+    cancelled.progress(5).await;
+    wire.cancel(1).await;
+    assert_cancelled_once(&cancelled.rest().await, &json!(1));
+    let messages = start(2, 20).await.rest().await;
+    let told = messages.iter().filter_map(|message| message["params"]["progress"].as_f64());
+    assert!(told.is_sorted(), "{messages:?}");
+    assert_finished(messages.last().unwrap());
+    assert_eq!(find(&wire.calls().await, &json!(1)).state, State::Running);
 }
 
 /// The work goes on, and so does the rest of the session: its cancels are heard.
