@@ -151,7 +151,7 @@ impl CallNote {
     }
 }
 
-/// A client's text as it may be kept and shown: bounded, and harmless to a terminal.
+/// A client's text as it may be kept and shown: bounded, and without control characters.
 pub(crate) fn printable(text: &str) -> String {
     let mut kept: String = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT + 1).collect();
     if kept.chars().count() > MAX_TEXT {

@@ -126,7 +126,7 @@ impl TaskServer {
     pub async fn answer<F>(
         &self,
         ctx: RequestContext<RoleServer>,
-        work: impl FnOnce(Asker) -> F,
+        work: impl FnOnce(Asker) -> F + Send + 'static,
     ) -> Result<CallToolResponse, String>
     where
         F: Future<Output = Result<CallToolResult, TaskExit>> + Send + 'static,

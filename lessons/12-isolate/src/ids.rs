@@ -65,7 +65,6 @@ pub(crate) async fn sessions(scene: &Scene<'_>) -> anyhow::Result<String> {
         attacker.session = Some(guess);
         let status = attacker.cancel(VICTIM).await?;
         ensure!(status.is_client_error(), "a guessed session id was accepted: {status}");
-        // A DELETE is answered alike for sessions that exist and for those that do not.
         attacker.end().await?;
         tried += 1;
     }

@@ -77,11 +77,11 @@ pub fn timeline(calls: &[CallRecord], cancels: &[(RequestId, DateTime<Utc>)]) ->
 }
 
 /// Prints the news of a serving terminal, for as long as it serves.
-pub async fn watch(mut changes: Receiver<CallRecord>, print: fn(String)) {
+pub async fn watch(mut changes: Receiver<CallRecord>, print: fn(&str)) {
     loop {
         match changes.recv().await {
-            Ok(call) => print(news(&call)),
-            Err(RecvError::Lagged(missed)) => print(format!("   … {missed} lines not shown")),
+            Ok(call) => print(&news(&call)),
+            Err(RecvError::Lagged(missed)) => print(&format!("   … {missed} lines not shown")),
             Err(RecvError::Closed) => return,
         }
     }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::panic;
 use std::path::PathBuf;
@@ -74,6 +75,11 @@ pub fn main(lessons: &[Lesson]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// For a server, which serves on when nobody reads its news any more: `serve | head`.
+fn print_if_read(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// `cargo run | head` closes the pipe. `println!` panics then; this ends quietly instead.
@@ -248,10 +254,15 @@ async fn serve(
                 format!("cannot listen on {addr}; --addr 127.0.0.1:0 takes a free port")
             })?;
             let addr = listener.local_addr()?;
-            println!("📡 {} serves MCP at http://{addr}/mcp", lesson.name);
-            println!("   its calls, live, each with a stop button: http://{addr}/");
+            // Clients must use a local host name, whatever the server listens on.
+            let shown = match addr.ip() {
+                any if any.is_unspecified() => format!("localhost:{}", addr.port()),
+                _ => addr.to_string(),
+            };
+            println!("📡 {} serves MCP at http://{shown}/mcp", lesson.name);
+            println!("   its calls, live, each with a stop button: http://{shown}/");
             println!("   revisions 2025-11-25 and 2026-07-28; Ctrl-C stops it");
-            tokio::spawn(narrate::watch(setup.calls.watch(), |line| println!("{line}")));
+            tokio::spawn(narrate::watch(setup.calls.watch(), print_if_read));
             (Door::Http(listener), None)
         }
     };

@@ -1,7 +1,8 @@
 //! Hosting a server, over HTTP or stdio, and stopping it.
 //!
 //! [`layer`] makes one type of all servers, and [`guard`] stands around each. [`cancel`],
-//! [`open_calls`] and [`sessions`] watch over what is said about a cancelled call. [`between`] is
+//! [`open_calls`] and [`sessions`] watch over what is said about a cancelled call, and `unread` over
+//! streams that nobody reads. [`between`] is
 //! a seam for servers that are wrong on purpose.
 
 pub mod between;
@@ -13,6 +14,7 @@ mod portable;
 pub mod sessions;
 mod unread;
 
+use std::error::Error;
 use std::future::ready;
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,7 +29,9 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
 use futures::StreamExt;
+use http_body_util::LengthLimitError;
 use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::transport::streamable_http_server::session::{SessionId, SessionManager as _};
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService, Transport, stdio_pipes};
 use rmcp::{RoleServer, ServiceExt};
 use serde::Deserialize;
@@ -164,12 +168,12 @@ fn routes(
         // basic/transports: a server MUST check Origin, against DNS rebinding.
         .with_allowed_origins(["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"]);
     let sessions = Arc::new(Sessions::new(between, limits.sessions));
-    let open = Arc::clone(&sessions);
+    let (full, deleted) = (Arc::clone(&sessions), Arc::clone(&sessions));
     let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
     let routes = Router::new().route_service("/mcp", mcp.clone()).route_service("/mcp/", mcp);
     let routes = around(routes.layer(from_fn(ends_with_its_answer)))
-        .layer(from_fn(move |request, next| say_full(Arc::clone(&open), request, next)))
-        .layer(from_fn(say_deleted));
+        .layer(from_fn(move |request, next| say_full(Arc::clone(&full), request, next)))
+        .layer(from_fn(move |request, next| say_deleted(Arc::clone(&deleted), request, next)));
     let routes = whole_requests(routes, limits.body);
     routes.fallback(async |uri: Uri| {
         let path = uri.path();
@@ -224,12 +228,21 @@ fn is_stream(response: &Response) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-/// A DELETE that has ended its session is answered 204, "no content". rmcp says 202,
-/// "accepted", as if the end were still to come, and the Python SDK logs that as a failure.
-async fn say_deleted(request: Request, next: Next) -> Response {
-    let delete = request.method() == Method::DELETE;
+/// A DELETE that has ended its session is answered 204, "no content", and one of a session that
+/// nobody knows 404. rmcp says 202 to both, "accepted", as if the end were still to come, and the
+/// Python SDK logs that as a failure.
+async fn say_deleted(sessions: Arc<Sessions>, request: Request, next: Next) -> Response {
+    let id = request.headers().get("mcp-session-id").and_then(|id| id.to_str().ok());
+    let delete = (request.method() == Method::DELETE).then(|| SessionId::from(id.unwrap_or("")));
+    let known = match &delete {
+        Some(id) => sessions.has_session(id).await.unwrap_or(false),
+        None => false,
+    };
     let mut response = next.run(request).await;
-    if delete && response.status() == StatusCode::ACCEPTED {
+    if delete.is_some() && response.status() == StatusCode::ACCEPTED {
+        if !known {
+            return (StatusCode::NOT_FOUND, "no such session; it may have ended\n").into_response();
+        }
         *response.status_mut() = StatusCode::NO_CONTENT;
     }
     response
@@ -265,10 +278,11 @@ async fn whole(patience: Duration, request: Request, next: Next) -> Response {
     detach(&mut head);
     match timeout(patience, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body))).await,
-        Ok(Err(_)) => {
-            let why = format!("a body may have {MAX_BODY} bytes, and must come whole\n");
+        Ok(Err(error)) if error.source().is_some_and(<dyn Error>::is::<LengthLimitError>) => {
+            let why = format!("a body may have {MAX_BODY} bytes\n");
             (StatusCode::PAYLOAD_TOO_LARGE, why).into_response()
         }
+        Ok(Err(_)) => (StatusCode::BAD_REQUEST, "the body did not come whole\n").into_response(),
         Err(_) => {
             let why = format!("the body did not arrive within {patience:?}\n");
             (StatusCode::REQUEST_TIMEOUT, why).into_response()

@@ -80,7 +80,7 @@ impl Store {
     pub fn start<F>(
         &self,
         note: CallNote,
-        work: impl FnOnce(TaskHandle) -> F,
+        work: impl FnOnce(TaskHandle) -> F + Send + 'static,
     ) -> Result<Task, String>
     where
         F: Future<Output = Result<CallToolResult, TaskExit>> + Send + 'static,
@@ -106,7 +106,12 @@ impl Store {
         drop(tasks);
         note.set_token(stop.clone());
         let handle = TaskHandle { store: self.clone(), id, stop, note };
-        tokio::spawn(self.clone().keep(handle.clone(), work(handle)));
+        // Inside a block: `work` may panic before it returns its future.
+        let work = {
+            let handle = handle.clone();
+            async move { work(handle).await }
+        };
+        tokio::spawn(self.clone().keep(handle, work));
         Ok(task)
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -77,8 +77,13 @@ impl Process {
     /// All lines until the server's output ends.
     pub fn rest(&self) -> Vec<String> {
         let ends = Instant::now() + DEADLINE;
-        let next = || self.output.recv_timeout(ends.saturating_duration_since(Instant::now()));
-        std::iter::from_fn(|| next().ok()).collect()
+        let next = || match self.output.recv_timeout(ends.saturating_duration_since(Instant::now()))
+        {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the server's output does not end"),
+        };
+        std::iter::from_fn(next).collect()
     }
 
     /// Writes a line to the server's standard input.

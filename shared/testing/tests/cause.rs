@@ -70,7 +70,7 @@ async fn a_session_that_the_client_deletes() {
     ends_with(Cause::Disconnect, &calls).await;
 }
 
-/// `hosting/tests/cancel.rs` has the session that falls silent.
+/// `hosting/tests/suite/cancel.rs` has the session that falls silent.
 #[tokio::test(start_paused = true)]
 async fn a_standard_input_that_ends() {
     let setup = setup(10);

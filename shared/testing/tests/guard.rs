@@ -139,12 +139,15 @@ async fn one_call_too_many_is_told_to_come_back() {
 
 /// Calls until a call is served: the two before it have ended, and given back their places.
 async fn server_has_room(client: &RawClient) {
-    for id in 100.. {
-        let answer = client.work(id, 1).await.answer().await;
-        if answer.get("result").is_some() {
-            return;
+    in_time("room for a call", async {
+        for id in 100.. {
+            let answer = client.work(id, 1).await.answer().await;
+            if answer.get("result").is_some() {
+                return;
+            }
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! The serving terminal: what it shows, how it stops, what it refuses.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::Duration;
 
 use assert_cmd::Command;
@@ -46,6 +48,24 @@ fn two_terminals_on_2026_07_28() {
     let client = basic_cancel("client --protocol 2026-07-28 --url").arg(&server.url).assert();
     client.success().stderr(is_empty());
     assert!(server.line_with("cancelled").ends_with("of 10 steps, no reason given"));
+}
+
+/// `serve | head -3`: nobody reads the news of the call, and its caller gets the result.
+#[test]
+fn a_server_whose_output_is_closed_serves_on() {
+    let mut serve = std::process::Command::new(PROGRAM);
+    serve.args(["serve", "--addr", "127.0.0.1:0", "--tick", "10ms"]).stdout(Stdio::piped());
+    let mut server = serve.spawn().unwrap();
+    let lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let head: Vec<_> = lines.take(3).map(Result::unwrap).collect();
+    let url = head[0].rsplit(' ').next().unwrap();
+    let result = tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let client = Client::http(url, ProtocolVersion::V_2025_11_25).await?;
+        client.call("process_large_file", json!({ "filename": "part_0.csv" })).await
+    });
+    server.kill().unwrap();
+    server.wait().unwrap();
+    result.unwrap();
 }
 
 /// Calls of both revisions are at work when the signal comes.

@@ -10,6 +10,8 @@ use shared::dataset::DataFolder;
 use shared::server::{FileServer, Setup};
 use testing::hosted::{Hosted, common_server, setup};
 use testing::raw::{BOTH, CANCELLED, RawClient, assert_finished, find, in_time, text};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// A call with these arguments is answered with a tool error that has all these words.
 async fn refuses(arguments: Value, words: &[&str]) {
@@ -189,6 +191,21 @@ async fn a_body_that_is_no_json_is_rejected() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_over_the_limit_is_rejected_with_the_limit() {
     rejects("x".repeat(5 << 20), StatusCode::PAYLOAD_TOO_LARGE, "4194304 bytes").await;
+}
+
+/// It is broken, and not too long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_whole_is_rejected_as_such() {
+    let server = common_server(1).await;
+    let address = server.url.trim_start_matches("http://").trim_end_matches("/mcp");
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let request = "POST /mcp HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\
+                   connection: close\r\n\r\nno length\r\n";
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    in_time("an answer", connection.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("did not come whole"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

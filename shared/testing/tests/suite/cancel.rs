@@ -290,6 +290,9 @@ async fn a_deleted_session_is_gone_and_the_answer_says_so() {
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
     assert_eq!(deleted.bytes().await.unwrap().len(), 0);
     assert_eq!(wire.http(Method::GET).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    // A mistyped id must not look like success.
+    let twice = wire.http(Method::DELETE).send().await.unwrap();
+    assert_eq!(twice.status(), StatusCode::NOT_FOUND);
     // Only what succeeded is changed.
     let nameless = RawClient::open(&server.url, V2026).await;
     let refused = nameless.http(Method::DELETE).send().await.unwrap();

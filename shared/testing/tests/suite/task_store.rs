@@ -1,5 +1,6 @@
 //! The store by itself, on a clock that stands still until everybody waits.
 
+use std::future::Ready;
 use std::time::Duration;
 
 use rmcp::ErrorData;
@@ -37,7 +38,7 @@ async fn obedient(task: TaskHandle) -> Outcome {
 }
 
 /// Starts work, and returns the id of its task.
-fn start<F>(store: &Store, work: impl FnOnce(TaskHandle) -> F) -> String
+fn start<F>(store: &Store, work: impl FnOnce(TaskHandle) -> F + Send + 'static) -> String
 where
     F: Future<Output = Outcome> + Send + 'static,
 {
@@ -121,6 +122,15 @@ async fn a_panic_is_an_end() {
     assert_eq!(error_of(&store, &id), "the tool panicked");
 }
 
+/// A function may panic before it returns its future.
+#[tokio::test(start_paused = true)]
+async fn a_panic_before_the_first_await_is_an_end_too() {
+    let store = store(1);
+    let id = start(&store, |_| -> Ready<Outcome> { std::panic::resume_unwind(Box::new("a test")) });
+    sleep(MOMENT).await;
+    assert_eq!(error_of(&store, &id), "the tool panicked");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_error_of_the_protocol_fails_the_task_and_an_error_of_the_tool_completes_it() {
     let store = store(2);
@@ -156,7 +166,7 @@ async fn overdue_work_is_told_to_stop_and_its_end_is_remembered_too() {
     let store = store(1);
     let (stopped_after, after) = oneshot::channel();
     let started = Instant::now();
-    let id = start(&store, |task| async move {
+    let id = start(&store, move |task| async move {
         let ended = obedient(task).await;
         stopped_after.send(started.elapsed()).unwrap();
         ended
