@@ -115,7 +115,7 @@ impl Default for Calls {
 }
 
 impl Calls {
-    /// Writes down that a tool starts. The returned [`Call`] must say how it ends.
+    /// Writes down that a tool starts, once a request. The returned [`Call`] must say how it ends.
     pub fn start(&self, tool: &str, steps_total: u32, ctx: &RequestContext<RoleServer>) -> Call {
         let mut log = self.log();
         let number = log.totals.start();

@@ -164,7 +164,7 @@ pub trait Caller: Sync {
     /// Fires when the work is no longer wanted.
     fn stop(&self) -> &CancellationToken;
 
-    /// Tells that so much of the whole is done, both in bytes. One who cannot be told is no error.
+    /// Tells that so much of the whole is done, both in bytes. That nobody can be told is no error.
     fn report(&self, done: u64, whole: u64, message: String) -> impl Future<Output = ()> + Send;
 }
 
@@ -180,7 +180,7 @@ impl Caller for RequestContext<RoleServer> {
             let progress = ProgressNotificationParam::new(token, done as f64)
                 .with_total(whole as f64)
                 .with_message(message);
-            // A client that is gone is told by `ct`, not by this error.
+            // If the client is gone, `ct` says so, not this error.
             let _ = self.peer.notify_progress(progress).await;
         }
     }

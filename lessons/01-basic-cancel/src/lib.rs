@@ -93,8 +93,8 @@ pub async fn story(stage: &Stage) -> anyhow::Result<()> {
     let cancel = CancelledNotificationParam::new(Some(id.clone()), Some(REASON.to_owned()));
     client.notify_cancelled(cancel).await?;
 
-    // 4. The waiting side is released by our own rmcp as soon as the cancel is sent, whatever the
-    //    server does with it. The classic mistake is to stop here and call it cancelled.
+    // 4. The waiting side is released by our own rmcp as soon as the cancel is sent, whether the
+    //    server stops or not. The classic mistake is to stop here and call it cancelled.
     let settled = answer.await?.map(|_| "the call's result");
     ensure!(
         matches!(settled, Err(ServiceError::Cancelled { .. })),

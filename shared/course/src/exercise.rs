@@ -137,7 +137,7 @@ pub fn judge(
                 let since = *unpoisoned(&busy);
                 if since.is_some_and(|since| since.elapsed() > blocked) {
                     break Err(format!(
-                        "your code blocks its thread: nothing else could run for {blocked:?}\n\
+                        "your code blocks its thread: it has not waited for anything for {blocked:?}\n\
                          an async function gives its thread back at each .await that waits"
                     ));
                 }

@@ -36,6 +36,7 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::open_calls::OpenCalls;
 use shared::note::{CallNote, Cause};
@@ -186,7 +187,10 @@ impl<T: Transport<RoleServer>> CancelAware<T> {
             tokio::select! {
                 biased;
                 sent = in_turn => sent,
-                () = late.cancelled() => Ok(()),
+                () = late.cancelled() => {
+                    warn!("the input has ended and nobody reads the output: a message is given up");
+                    Ok(())
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,8 +12,8 @@ use axum::http::request::Parts;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult,
-    PaginatedRequestParams, ServerConfig,
+    CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, Implementation,
+    ListToolsResult, PaginatedRequestParams, ServerConfig,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -113,6 +114,20 @@ impl Layer for Guard {
             Ok(list)
         }
         .boxed()
+    }
+
+    /// To rmcp, a `tools/call` whose params it cannot read has an unknown method.
+    fn on_custom_request<'a>(
+        &'a self,
+        next: &'a Server,
+        request: CustomRequest,
+        ctx: RequestContext<RoleServer>,
+    ) -> BoxFuture<'a, Result<CustomResult, ErrorData>> {
+        if request.method == "tools/call" {
+            let why = "the params of tools/call: name must be a string, arguments an object";
+            return ready(Err(ErrorData::invalid_params(why, None))).boxed();
+        }
+        next.on_custom_request(request, ctx).boxed()
     }
 
     fn get_info(&self, next: &Server) -> ServerConfig {

@@ -129,6 +129,21 @@ async fn an_unknown_tool_is_an_error_that_names_the_tools_there_are() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_params_cannot_be_read_is_told_what_they_must_be() {
+    let server = common_server(1).await;
+    for protocol in BOTH {
+        let wire = RawClient::open(&server.url, protocol).await;
+        for params in [json!({ "name": 7 }), json!({ "name": "list_calls", "arguments": [] })] {
+            let answer = wire.ask("tools/call", params).await;
+            assert_eq!(answer["error"]["code"], -32602, "{answer}");
+            let why = answer["error"]["message"].as_str().unwrap();
+            assert!(why.contains("name must be a string, arguments an object"), "{answer}");
+        }
+        wire.still_serves().await;
+    }
+}
+
 /// A cancel with these parameters is accepted, as every notification is, and changes
 /// nothing for call 1, which runs when it comes.
 async fn ignores(params: Value) {
