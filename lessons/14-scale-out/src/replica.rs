@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use hosting::guard::{Guard, Limits};
+use hosting::http;
 use hosting::layer::Server;
-use hosting::{serve_http, whole_requests};
 use rmcp::transport::streamable_http_server::session::{
     SessionState, SessionStore, SessionStoreError,
 };
@@ -82,8 +82,8 @@ pub async fn serve(
     let app = Router::new()
         .route_service("/mcp", mcp)
         .layer(from_fn_with_state((store, sessions), session_requests));
-    let app = whole_requests(app, Limits::default().body).merge(beside);
-    let ended = serve_http(listener, app, stop, streams).await;
+    let app = http::whole_requests(app, Limits::default().body).merge(beside);
+    let ended = http::serve(listener, app, stop, streams).await;
     listening.abort();
     ended
 }
