@@ -75,6 +75,8 @@ pub struct Lane {
     pub interval: Option<Duration>,
     /// Set if a plain cancel does not stop the work. Finer questions are then pointless.
     pub deaf: bool,
+    /// Set if a plain cancel was seen to stop the work. Silence then says something.
+    pub shows_stops: bool,
     pub answers: Answers,
     pub mark: usize,
 }
@@ -135,6 +137,7 @@ impl Lane {
             silent: false,
             interval: None,
             deaf: false,
+            shows_stops: false,
             answers: Answers::All,
             mark: 0,
         })
@@ -178,7 +181,9 @@ impl Lane {
         match outcome {
             Outcome::Stopped(how) => self.judge(number, Verdict::Pass, how),
             Outcome::Unknown(why) => self.judge(number, Verdict::NotObservable, why),
-            Outcome::RunsOn(how) => self.judge(number, Verdict::Fail, how),
+            Outcome::RunsOn(how) | Outcome::Denied(how) => {
+                self.judge(number, Verdict::Fail, how);
+            }
         }
     }
 

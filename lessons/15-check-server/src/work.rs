@@ -14,6 +14,10 @@ use crate::wire::log::{Event, Frame};
 /// How long work may take to stop before it is said to run on.
 pub const STOP: Duration = Duration::from_secs(5);
 
+/// The states that a status tool may name.
+const STATES: [&str; 4] = ["running", "cancelled", "failed", "finished"];
+const UNKNOWN_STATE: &str = "known are running, cancelled, failed and finished";
+
 /// What a tool says of the work.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Work {
@@ -23,12 +27,32 @@ pub struct Work {
     pub reason: Option<String>,
 }
 
+impl Work {
+    /// The state, if it is none that is known.
+    pub fn unknown_state(&self) -> Option<String> {
+        let known = STATES.contains(&&self.state[..]);
+        (!known).then(|| format!("it says `{}`: {UNKNOWN_STATE}", plain(&self.state)))
+    }
+}
+
 /// What came of the work of a call.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     Stopped(String),
     RunsOn(String),
+    /// It runs on, and the server's own tool says that it has stopped.
+    Denied(String),
     Unknown(String),
+}
+
+impl Outcome {
+    /// What was seen of work that no cancel has stopped.
+    pub fn runs_on(&self) -> Option<&str> {
+        match self {
+            Self::RunsOn(how) | Self::Denied(how) => Some(how),
+            Self::Stopped(_) | Self::Unknown(_) => None,
+        }
+    }
 }
 
 impl Lane {
@@ -206,7 +230,11 @@ impl Lane {
         };
         match (watched, told) {
             // What the processes do counts for more than what a tool says of them.
-            (on @ Outcome::RunsOn(_), _) | (_, Some(on @ Outcome::RunsOn(_))) => on,
+            (Outcome::RunsOn(seen), Some(Outcome::Stopped(said))) => {
+                Outcome::Denied(format!("{said}, but {seen}"))
+            }
+            (_, Some(on @ (Outcome::Denied(_) | Outcome::RunsOn(_))))
+            | (on @ Outcome::RunsOn(_), _) => on,
             (Outcome::Stopped(seen), Some(Outcome::Stopped(said))) => {
                 Outcome::Stopped(format!("{said}; {seen}"))
             }
@@ -231,17 +259,19 @@ impl Lane {
                 let later = self.work(call).await?;
                 if later.done > now.done {
                     let (state, a, b) = (plain(&now.state), now.done, later.done);
-                    return Some(Outcome::RunsOn(format!(
+                    return Some(Outcome::Denied(format!(
                         "{from} says {state}, but its work went on from step {a} to {b}"
                     )));
                 }
                 let (state, steps) = (plain(&now.state), now.done);
-                return Some(if state == "cancelled" || state == "failed" {
-                    Outcome::Stopped(format!("{from} says {state} after {steps} steps"))
-                } else {
-                    Outcome::RunsOn(format!(
+                return Some(match &state[..] {
+                    "cancelled" | "failed" => {
+                        Outcome::Stopped(format!("{from} says {state} after {steps} steps"))
+                    }
+                    "finished" => Outcome::RunsOn(format!(
                         "{from} says {state} after {steps} steps: it ran to its end"
-                    ))
+                    )),
+                    _ => Outcome::Unknown(format!("{from} says `{state}`: {UNKNOWN_STATE}")),
                 });
             }
             if Instant::now() > until {
@@ -270,8 +300,17 @@ impl Lane {
         let mark = self.wire.log.mark();
         sleep(self.look()).await;
         let late = self.wire.log.all(mark, |frame| is_progress(frame, &call.token).then_some(()));
-        if late.is_empty() {
-            Outcome::Stopped("its progress stopped".to_owned())
+        if late.is_empty() && self.shows_stops {
+            Outcome::Stopped(
+                "its progress stopped, as it does when the work stops, see 1".to_owned(),
+            )
+        } else if late.is_empty() {
+            // The work may go on in silence.
+            Outcome::Unknown(
+                "its progress stopped, and nothing tells about the work: add a status tool or the \
+                 probe"
+                    .to_owned(),
+            )
         } else {
             Outcome::RunsOn(format!("it reported progress {} times more", late.len()))
         }

@@ -11,6 +11,10 @@ pub enum Flaw {
     FalseStop,
     /// 1: the wire is right, and a thread computes on
     ComputesOn,
+    /// 1 and 2: the cancel is heard, and the work is done to its end all the same
+    Finishes,
+    /// 1 cannot be judged: the list says `canceled`, with one l
+    Misspells,
     /// 2
     AnswersAnyway,
     /// 3
@@ -47,6 +51,8 @@ pub enum Flaw {
     Leaky,
     /// 19
     Liar,
+    /// 19 cannot be judged: the list is empty
+    Unlisted,
     /// 20
     Messy,
     /// 21

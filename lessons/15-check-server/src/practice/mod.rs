@@ -307,17 +307,21 @@ impl Practice {
         // What a call holds while it runs.
         let held = std::env::current_exe().and_then(File::open).ok();
         let child = self.is(Flaw::Messy).then(|| Command::new("sleep").arg("20").spawn().ok());
-        if self.is(Flaw::ComputesOn) {
-            let call = call.clone();
-            std::thread::spawn(move || compute(&call));
+        if self.is(Flaw::ComputesOn) || self.is(Flaw::Finishes) {
+            let (call, ends) = (call.clone(), self.is(Flaw::Finishes));
+            std::thread::spawn(move || compute(&call, ends));
         }
         for done in 0..=call.steps {
+            if self.is(Flaw::Finishes) && call.is_over() {
+                return;
+            }
             call.set_done(done);
             if let Some(progress) = call.progress(done) {
                 call.report(progress);
             }
-            let unstoppable =
-                self.is(Flaw::FalseStop) || self.is(Flaw::Liar) || self.is(Flaw::Deaf);
+            let unstoppable = [Flaw::FalseStop, Flaw::Liar, Flaw::Deaf, Flaw::Finishes]
+                .into_iter()
+                .any(|flaw| self.is(flaw));
             tokio::select! {
                 () = call.stopped.cancelled(), if !unstoppable => break,
                 () = sleep(step) => {}
@@ -410,6 +414,15 @@ impl Practice {
                 call.mute(Over::Answer(error(-32800)));
                 return;
             }
+            Some(Flaw::Finishes) => {
+                // The rest of the work. It is over well before a checker gives up.
+                let call = call.clone();
+                tokio::spawn(async move {
+                    sleep(Duration::from_secs(3)).await;
+                    call.end();
+                });
+                return;
+            }
             Some(Flaw::NeverEnds) => Over::Open,
             _ if from.http => Over::Answer(error(-32800)),
             _ => Over::Silent,
@@ -439,7 +452,14 @@ impl Practice {
     }
 
     fn list(&self) -> Value {
-        let calls: Vec<Value> = self.calls().iter().map(|call| call.record()).collect();
+        let mut calls: Vec<Value> = self.calls().iter().map(|call| call.record()).collect();
+        if self.is(Flaw::Unlisted) {
+            calls.clear();
+        }
+        let misspelt = calls.iter_mut().filter(|call| call["state"] == "cancelled");
+        misspelt
+            .filter(|_| self.is(Flaw::Misspells))
+            .for_each(|call| call["state"] = json!("canceled"));
         let list = json!({ "calls": calls });
         json!({ "content": [{ "type": "text", "text": list.to_string() }],
             "structuredContent": list })
@@ -469,11 +489,12 @@ fn chatter(call: Arc<Call>, out: Arc<Outlet>) {
     });
 }
 
-/// Computes until the time is over, whatever is asked of it. On a busy machine a check takes long.
-fn compute(call: &Call) {
+/// Computes until the time is over, or the call is, whatever is asked of it. On a busy machine a
+/// check takes long.
+fn compute(call: &Call, ends_with_it: bool) {
     let started = std::time::Instant::now();
     let mut sum = 0_u64;
-    while started.elapsed() < Duration::from_secs(60) {
+    while started.elapsed() < Duration::from_secs(60) && !(ends_with_it && call.is_over()) {
         sum = (0..1000).fold(sum, |sum, n| sum.wrapping_mul(31).wrapping_add(n));
     }
     call.note(sum);

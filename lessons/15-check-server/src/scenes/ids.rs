@@ -266,11 +266,10 @@ pub async fn duplicate(lane: &mut Lane) -> anyhow::Result<()> {
             lane.judge(
                 13,
                 Remark,
-                match outcome {
-                    crate::work::Outcome::RunsOn(_) => {
-                        "both calls ran; one cancel reached the second only, and the first runs on"
-                    }
-                    _ => "both calls were accepted, and the server lives",
+                if outcome.runs_on().is_some() {
+                    "both calls ran; one cancel reached the second only, and the first runs on"
+                } else {
+                    "both calls were accepted, and the server lives"
                 },
             );
         }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::finding::Verdict::{Fail, NotApplicable, NotObservable, Pass, Remark, Warn};
 use crate::lane::{Answers, Call, Lane, READING, SETTLE, is_progress, plain};
@@ -44,6 +45,7 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
             .then_some(())
     });
     lane.wire.cancel(&call.request, &reason);
+    let released = Instant::now() + STOP;
     let served = lane.wire.fence().await;
     if served.is_err() {
         lane.answers = Answers::NoneAnyMore;
@@ -52,8 +54,7 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     let fenced = lane.wire.log.mark();
     sleep(lane.look()).await;
 
-    let told =
-        if lane.wire.cancels_by_closing() { false } else { what_came(lane, &call, mark, fenced) };
+    let told = !lane.wire.cancels_by_closing() && is_told(lane, &call, mark);
     if has_session {
         exchanges(lane, &call, mark).await;
     }
@@ -66,9 +67,17 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
         let n = steps.len();
         outcome = Outcome::RunsOn(format!("its progress went on: {n} more steps after the fence"));
     }
+    outcome = to_its_end(lane, &call, fenced, outcome).await;
+    lane.shows_stops = matches!(outcome, Outcome::Stopped(_));
+    // Only now: a result may have come while the work was watched.
+    if !lane.wire.cancels_by_closing() {
+        what_came(lane, &call, mark, fenced);
+    }
     if has_session {
         sessionless(lane, &outcome);
     }
+    // Before a later call opens files of its own.
+    held(lane, busy, released).await;
     serves_on(lane, served).await;
     let number = match (lane.wire.cancels_by_closing(), had_head.is_empty()) {
         (false, _) => 1,
@@ -76,7 +85,7 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
         (true, true) => 35,
     };
     lane.judge_stop(number, &outcome);
-    if let Outcome::RunsOn(_) = &outcome {
+    if outcome.runs_on().is_some() {
         lane.deaf = true;
         let last = lane.findings.last_mut().filter(|last| last.number == number && told);
         if let Some(last) = last {
@@ -84,9 +93,8 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
             last.seen = format!("the caller was told that the call is over, but {}", last.seen);
         }
     }
-    own_word(lane, &outcome);
+    own_word(lane, &call, &outcome).await;
     the_reason(lane, &call, &reason).await;
-    held(lane, busy);
     if has_session {
         // Last, for what comes there may come late.
         strays(lane, &call, mark, get);
@@ -167,8 +175,32 @@ async fn learn_interval(lane: &mut Lane, call: &Call) {
     lane.interval = Some(gaps.max().unwrap_or(Duration::from_millis(1100)));
 }
 
-/// Results, errors and progress after the cancel. True if the caller was told that it is over.
-fn what_came(lane: &mut Lane, call: &Call, mark: usize, fenced: usize) -> bool {
+/// Whether the caller was told that the call is over. A result tells something else.
+fn is_told(lane: &Lane, call: &Call, mark: usize) -> bool {
+    match lane.answers(&call.request, mark).first() {
+        Some(answer) => answer.get("error").is_some(),
+        None => lane.wire.is_http() && has_ended(lane, call, mark),
+    }
+}
+
+/// Work that is done to its end does not look different from work that was stopped. Its result
+/// does. What comes at once is another matter: a tool may answer because it was cancelled.
+async fn to_its_end(lane: &Lane, call: &Call, fenced: usize, outcome: Outcome) -> Outcome {
+    let came = lane.answers(&call.request, fenced);
+    let done =
+        |answer: &Value| answer.get("result").is_some_and(|result| result["isError"] != true);
+    if outcome.runs_on().is_some() || !came.iter().any(done) {
+        return outcome;
+    }
+    let word = timeout(ANSWER, lane.work(call)).await.ok().flatten();
+    if word.is_some_and(|word| word.state == "cancelled") {
+        return outcome;
+    }
+    Outcome::RunsOn("its result came after the cancel: it ran to its end".to_owned())
+}
+
+/// Results, errors and progress after the cancel.
+fn what_came(lane: &mut Lane, call: &Call, mark: usize, fenced: usize) {
     let answers = lane.answers(&call.request, mark);
     let results = answers.iter().filter(|answer| answer.get("error").is_none()).count();
     match results {
@@ -177,7 +209,7 @@ fn what_came(lane: &mut Lane, call: &Call, mark: usize, fenced: usize) -> bool {
     }
     let http = lane.wire.is_http();
     let error = answers.iter().find_map(|answer| answer.get("error"));
-    let says = |error: &serde_json::Value| {
+    let says = |error: &Value| {
         format!("code {}: {}", error["code"], plain(error["message"].as_str().unwrap_or("")))
     };
     match error {
@@ -197,7 +229,6 @@ fn what_came(lane: &mut Lane, call: &Call, mark: usize, fenced: usize) -> bool {
         (0, false) => lane.judge(4, NotObservable, "the tool reports no progress"),
         (n, _) => lane.judge(4, Fail, format!("{n} notifications came after the fence")),
     }
-    error.is_some() || (http && has_ended(lane, call, mark))
 }
 
 fn has_ended(lane: &Lane, call: &Call, mark: usize) -> bool {
@@ -267,7 +298,7 @@ fn sessionless(lane: &mut Lane, outcome: &Outcome) {
     }
     match outcome {
         Outcome::Stopped(how) => lane.judge(32, Pass, how),
-        Outcome::RunsOn(how) => {
+        Outcome::RunsOn(how) | Outcome::Denied(how) => {
             let no_effect = "this server has no sessions, and its cancel has no effect";
             lane.judge(32, Warn, format!("{no_effect}: {how}"));
         }
@@ -295,16 +326,24 @@ fn strays(lane: &mut Lane, call: &Call, mark: usize, get: Option<u32>) {
 }
 
 /// 19: compares what the server says with what can be seen.
-fn own_word(lane: &mut Lane, outcome: &Outcome) {
-    let has_word = lane.setup.source != crate::target::Source::None;
-    match outcome {
-        _ if lane.answers == Answers::NoneAnyMore => lane.judge(19, NotObservable, MUTE),
-        Outcome::RunsOn(how) if how.contains(", but its work went on") => lane.judge(19, Fail, how),
-        _ if has_word => lane.judge(19, Pass, "its word agrees with its steps"),
-        _ => lane.judge(
+async fn own_word(lane: &mut Lane, call: &Call, outcome: &Outcome) {
+    if lane.answers == Answers::NoneAnyMore {
+        lane.judge(19, NotObservable, MUTE);
+        return;
+    }
+    if let Outcome::Denied(how) = outcome {
+        lane.judge(19, Fail, how);
+        return;
+    }
+    match timeout(ANSWER, lane.work(call)).await.ok().flatten() {
+        Some(word) => match word.unknown_state() {
+            Some(unknown) => lane.judge(19, NotObservable, unknown),
+            None => lane.judge(19, Pass, "its word agrees with its steps"),
+        },
+        None => lane.judge(
             19,
             NotObservable,
-            "it says nothing of its work: add a status tool or the probe",
+            "it says nothing of this call's work: add a status tool or the probe",
         ),
     }
 }
@@ -334,8 +373,8 @@ async fn the_reason(lane: &mut Lane, call: &Call, reason: &str) {
     }
 }
 
-/// 20: what the call has opened and not closed.
-fn held(lane: &mut Lane, busy: Option<(&Window, &Window)>) {
+/// 20: what the call has opened and not closed. It may take as long as the work to be released.
+async fn held(lane: &mut Lane, busy: Option<(&Window, &Window)>, until: Instant) {
     let (Some(tree), Some((before, during))) = (&lane.tree, busy) else {
         lane.judge(20, NotObservable, "the server's processes cannot be seen: give --pid");
         return;
@@ -343,10 +382,16 @@ fn held(lane: &mut Lane, busy: Option<(&Window, &Window)>) {
     let children = new_children(before, during);
     let files: Vec<_> = during.last.files.difference(&before.last.files).cloned().collect();
     let connections = &during.last.connections;
-    let now = tree.sample(Some(&before.last));
-    let orphans = children.iter().filter(|(process, _)| tree::lives(*process)).count();
-    let files_left = files.iter().filter(|file| now.files.contains(*file)).count();
-    let connected = connections.iter().filter(|end| now.connections.contains(*end)).count();
+    let (orphans, files_left, connected) = loop {
+        let now = tree.sample(Some(&before.last));
+        let orphans = children.iter().filter(|(process, _)| tree::lives(*process)).count();
+        let files_left = files.iter().filter(|file| now.files.contains(*file)).count();
+        let connected = connections.iter().filter(|end| now.connections.contains(*end)).count();
+        if orphans + files_left + connected == 0 || Instant::now() > until {
+            break (orphans, files_left, connected);
+        }
+        sleep(SETTLE).await;
+    };
     let opened = children.len() + files.len() + connections.len();
     if orphans > 0 {
         lane.judge(20, Fail, format!("{orphans} of {} child processes still live", children.len()));

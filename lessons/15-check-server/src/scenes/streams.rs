@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use crate::finding::Verdict::{NotApplicable, NotObservable, Pass};
 use crate::lane::Lane;
 use crate::target::Source;
+use crate::wire::log::Event;
 use crate::work::STOP;
 
 /// 34: the client is gone before it has heard anything.
@@ -25,7 +26,15 @@ pub async fn at_once(lane: &mut Lane) -> anyhow::Result<()> {
     while lane.work_of_new(&mut call).await.is_none() && Instant::now() < until {
         sleep(Duration::from_millis(20)).await;
     }
+    let head = lane.wire.log.all(call.request.mark, |frame| {
+        let own = frame.exchange == call.request.exchange;
+        (own && matches!(frame.event, Event::Head(..))).then_some(())
+    });
     lane.wire.close(call.request.exchange);
+    if !head.is_empty() {
+        lane.judge(34, NotApplicable, "the first byte comes with the start of the work, see 33");
+        return Ok(());
+    }
     lane.wire.fence().await?;
     sleep(lane.look()).await;
     let known = lane.work_of_new(&mut call).await;

@@ -24,6 +24,9 @@ const MATRIX: &[Case] = &[
     (1, "deaf", Stdio, "fail"),
     (1, "false-stop", Stdio, "fail"),
     (1, "false-stop", Http2025, "fail"),
+    (1, "misspells", Stdio, "not observable"),
+    // It answers at once, with a result, and its work has stopped.
+    (1, "answers-anyway", Stdio, "pass"),
     (2, "answers-anyway", Stdio, "fail"),
     (3, "error-anyway", Stdio, "warn"),
     (4, "chatty", Stdio, "fail"),
@@ -44,6 +47,8 @@ const MATRIX: &[Case] = &[
     (17, "early-deaf", Stdio, "fail"),
     (18, "leaky", Stdio, "fail"),
     (19, "liar", Stdio, "fail"),
+    (19, "unlisted", Stdio, "not observable"),
+    (19, "misspells", Stdio, "not observable"),
     // It answers nobody after a cancel, so its word on the work is none.
     (19, "hangs-up", Stdio, "not observable"),
     (21, "lingers", Stdio, "warn"),
@@ -79,17 +84,24 @@ const MATRIX: &[Case] = &[
 
 /// The processes are watched through /proc.
 #[cfg(target_os = "linux")]
-const WATCHED: &[Case] = &[(1, "computes-on", Stdio, "fail"), (20, "messy", Stdio, "fail")];
+const WATCHED: &[Case] = &[
+    (1, "computes-on", Stdio, "fail"),
+    (19, "computes-on", Stdio, "fail"),
+    (1, "finishes", Stdio, "fail"),
+    (2, "finishes", Stdio, "fail"),
+    (20, "messy", Stdio, "fail"),
+];
 #[cfg(not(target_os = "linux"))]
 const WATCHED: &[Case] = &[];
 
-fn play(way: Way, flags: &[&str], only: Option<u32>) -> Report {
+fn play(way: Way, flags: &[&str], only: &[u32]) -> Report {
     let mut flags = flags.to_vec();
     let protocol = if matches!(way, Stdio | Http2025) { "2025-11-25" } else { "2026-07-28" };
     let mut checker = check();
     checker.args(["--json", "--limit", "120", "--protocol", protocol]);
-    if let Some(only) = only {
-        checker.args(["--only", &only.to_string()]);
+    if !only.is_empty() {
+        let only = only.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        checker.args(["--only", &only]);
     }
     if matches!(way, Stdio | Stdio2026) {
         checker.args(["--", crate::support::BINARY, "practice"]).args(flags);
@@ -116,10 +128,10 @@ fn every_flaw_is_caught_by_its_number() {
                     let next = cases.lock().unwrap().pop();
                     let Some(&(number, flaw, way, expected)) = next else { return };
                     let mut flags = vec!["--wrong", flaw];
-                    if flaw == "computes-on" {
+                    if flaw == "finishes" || (flaw == "computes-on" && number == 1) {
                         flags.extend(["--tells", "nothing"]);
                     }
-                    let report = play(way, &flags, Some(number));
+                    let report = play(way, &flags, &[number]);
                     let verdict = report.verdict(number);
                     let failed = report.code == Some(1);
                     if verdict != expected || failed != (expected == "fail") {
@@ -139,14 +151,46 @@ fn every_flaw_is_caught_by_its_number() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
+/// Numbers that are looked at together, a healthy server, and the verdict on all of them.
+type Known = (&'static [u32], Way, &'static [&'static str], &'static str);
+
+/// What is known of a healthy server, and what is not. A verdict that rests on nothing is none.
+const HEALTHY: &[Known] = &[
+    // Silence alone is never a pass.
+    (&[1, 12, 17, 19], Stdio, &["--tells", "nothing"], "not observable"),
+    (&[1, 12, 17, 19], Stdio, &[], "pass"),
+    // A server that streams has sent its first byte before anybody can be gone.
+    (&[34], Http2026, &[], "not applicable"),
+    (&[34], OnePiece, &[], "pass"),
+    #[cfg(target_os = "linux")]
+    (&[20], Stdio, &["--tells", "nothing"], "pass"),
+];
+
+#[test]
+fn no_verdict_rests_on_nothing() {
+    let wrong: Vec<String> = thread::scope(|scope| {
+        let one = |&(numbers, way, flags, expected): &Known| {
+            scope.spawn(move || {
+                let report = play(way, flags, numbers);
+                let found = numbers.iter().map(|number| report.finding(*number).clone());
+                found.filter(|found| found["verdict"] != expected).collect::<Vec<_>>()
+            })
+        };
+        let all: Vec<_> = HEALTHY.iter().map(one).collect();
+        let wrong = all.into_iter().flat_map(|one| one.join().unwrap());
+        wrong.map(|found| found.to_string()).collect()
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// What no round may say of a healthy server. Remarks are what the specification leaves open.
 fn accusations(way: Way, flags: &[&str]) -> Vec<String> {
-    let report = play(way, flags, None);
+    let report = play(way, flags, &[]);
     report.accusations().map(|finding| format!("{way:?} {flags:?}: {finding}")).collect()
 }
 
 fn rounds(count: usize) {
-    let healthy: [(Way, &[&str]); 8] = [
+    let healthy: [(Way, &[&str]); 9] = [
         (Stdio, &[]),
         (Stdio2026, &[]),
         (Http2025, &[]),
@@ -154,6 +198,7 @@ fn rounds(count: usize) {
         (OnePiece, &[]),
         (Http2026, &["--parks"]),
         (Stdio, &["--tells", "probe"]),
+        (Stdio, &["--tells", "nothing"]),
         (Http2025, &["--tells", "nothing"]),
     ];
     for round in 0..count {
