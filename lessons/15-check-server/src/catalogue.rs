@@ -91,6 +91,22 @@ pub const ALL: &[Behaviour] = &[
     b(57, "the stream is closed, nothing is POSTed", "closing the response stream is the cancel", HTTP_2026),
 ];
 
+/// What a server must be so that this behaviour of it can be checked.
+pub fn about(number: u32) -> &'static str {
+    match number {
+        21 | 22 | 23 | 25 => "stdio, and checked in the first revision that a server speaks",
+        24 | 26..=32 => "HTTP 2025-11-25",
+        33..=37 => "HTTP 2026-07-28",
+        42 => "stdio 2026-07-28",
+        39 | 41 | 43..=49 => "2026-07-28",
+        50.. => "clients, see `mcp-cancel-check client`",
+        5 | 15 | 16 | 18 | 19 | 20 => "every server",
+        _ => {
+            "servers that are told by a message to cancel; on HTTP 2026-07-28 it is the closed stream, see 33 to 37"
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::ALL;

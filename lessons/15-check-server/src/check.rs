@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::finding::Finding;
-use crate::lane::{Lane, Options, Setup};
+use crate::lane::{Lane, Options, Setup, plain};
 use crate::scenes;
 use crate::status_line;
 use crate::target::{Source, Tool, Wishes, pick};
@@ -51,7 +51,7 @@ pub async fn check(
                 patience = SECOND + asked.elapsed();
             }
             Err(error) => {
-                refusals.push(format!("{}: {error:#}", revision.name()));
+                refusals.push((revision.name(), format!("{error:#}")));
                 if let Some(NoServer { stderr: lines, .. }) = error.downcast_ref() {
                     stderr.clone_from(lines);
                 }
@@ -62,11 +62,19 @@ pub async fn check(
     let Some((first, _)) = spoken.first() else {
         // Both revisions have met the same end.
         let stderr = stderr.into_iter().map(|line| format!("   │ {line}"));
-        let lines = [refusals.join(". ")].into_iter().chain(stderr).collect::<Vec<_>>();
+        let same = refusals.windows(2).all(|pair| pair[0].1 == pair[1].1);
+        let why = match &refusals[..] {
+            [(_, why), ..] if same => why.clone(),
+            _ => {
+                let each = refusals.iter().map(|(name, why)| format!("{name}: {why}"));
+                each.collect::<Vec<_>>().join(". ")
+            }
+        };
+        let lines = [why].into_iter().chain(stderr).collect::<Vec<_>>();
         bail!("no MCP server was reached. {}", lines.join("\n"));
     };
     let (tool, source) = pick(first, wishes).await.context("no tool to cancel")?;
-    eprintln!("calling the tool `{}` with {} ({})", tool.name, tool.arguments, tool.why);
+    eprintln!("calling the tool `{}` with {} ({})", plain(&tool.name), tool.arguments, tool.why);
 
     let mut lanes = Vec::new();
     let turns = Arc::<tokio::sync::Mutex<()>>::default();

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::finding::{Finding, Verdict};
 use crate::target::{Source, Tool};
 use crate::tree::Tree;
-use crate::wire::log::Frame;
+use crate::wire::log::{self, Frame};
 use crate::wire::{Place, Request, Wire};
 use crate::work::{Outcome, key};
 
@@ -244,14 +244,15 @@ impl Lane {
                 return Ok(call);
             }
         }
-        let (log, mark, name) = (&self.wire.log, call.request.mark, &self.setup.tool.name);
+        let (log, mark) = (&self.wire.log, call.request.mark);
+        let name = plain(&self.setup.tool.name);
         let sign = |patience| {
             log.first(mark, patience, |frame| {
                 if is_progress(frame, &call.token) {
                     return Some(Ok(()));
                 }
                 let answer = frame.answer_to(&call.request.id)?;
-                let failed = answer.get("error").is_some() || answer["result"]["isError"] == true;
+                let failed = log::error(answer).is_some() || answer["result"]["isError"] == true;
                 let text = answer["error"]["message"].as_str();
                 let text = text.or(answer["result"]["content"][0]["text"].as_str());
                 let text = plain(text.unwrap_or("no reason given"));

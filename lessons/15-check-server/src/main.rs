@@ -19,6 +19,7 @@ mod wire;
 mod work;
 
 use std::io::{ErrorKind, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use check::Report;
@@ -109,8 +111,22 @@ enum Protocol {
     V2026,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    // A thread may still wait for input that never ends: leave it.
+    const LONGEST: Duration = Duration::from_millis(500);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("mcp-cancel-check: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let code = runtime.block_on(run());
+    runtime.shutdown_timeout(LONGEST);
+    code
+}
+
+async fn run() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.command {
         Some(Sub::Bench(args)) => bench::bench(*args).await,
@@ -145,9 +161,17 @@ async fn check_server(args: CheckArgs) -> anyhow::Result<ExitCode> {
     }
     let revisions = revisions(args.protocol);
     let until = Instant::now() + Duration::from_secs(args.limit);
+    let only = args.only.clone();
     let options = Options { only: args.only, places: args.places, pid: args.pid, until };
     let report = check::check(&place, &revisions, &args.wishes, &options).await?;
-    give(&args.output, &subject(&report), &report.findings, false)
+    let code = give(&args.output, &subject(&report), &report.findings, false)?;
+    for number in only {
+        if !report.findings.iter().any(|finding| finding.number == number) {
+            let about = catalogue::about(number);
+            eprintln!("{number} is not checked here: it is about {about}");
+        }
+    }
+    Ok(code)
 }
 
 /// The revisions to look at: one, or both.
@@ -181,6 +205,12 @@ fn print(text: &str, aside: bool) -> anyhow::Result<()> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot print"),
         _ => Ok(()),
     }
+}
+
+/// Serves here, for `client` and `practice`.
+async fn listen(addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(addr).await;
+    bound.with_context(|| format!("cannot serve at {addr} (port 0 takes a free one)"))
 }
 
 /// Prints the report, aside if the output belongs to others, and tells how it came out.

@@ -54,7 +54,13 @@ fn arguments(text: &str) -> anyhow::Result<Value> {
 
 /// A server's URL, from the command line.
 pub fn plain_http(url: &str) -> anyhow::Result<String> {
-    let parsed = reqwest::Url::parse(url).context("this is no URL")?;
+    let parsed = reqwest::Url::parse(url);
+    let has_scheme = url.contains("://");
+    // `localhost:8000/mcp` is a URL, whose scheme is `localhost`. `127.0.0.1:8000` is none.
+    if !has_scheme && url.contains([':', '/', '.']) {
+        bail!("begin it with http://");
+    }
+    let parsed = parsed.context("this is no URL")?;
     if parsed.scheme() != "http" {
         bail!("plain http only; put a proxy in front of a server that speaks TLS");
     }
@@ -100,7 +106,10 @@ async fn list(wire: &Wire) -> anyhow::Result<Vec<Value>> {
     let mut params = json!({});
     for _ in 0..PAGES {
         let mut page = wire.ask("tools/list", params, FIRST_ANSWERS).await?;
-        let more = page["tools"].as_array_mut().context("`tools/list` named no tools")?;
+        let more = page
+            .get_mut("tools")
+            .and_then(Value::as_array_mut)
+            .context("`tools/list` named no tools")?;
         tools.append(more);
         match page["nextCursor"].as_str() {
             Some(cursor) => params = json!({ "cursor": cursor }),
@@ -153,7 +162,8 @@ fn guess(property: &str) -> Option<u32> {
 }
 
 fn names(tools: &[Value]) -> String {
-    let names: Vec<_> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
+    let names: Vec<_> =
+        tools.iter().filter_map(|tool| tool["name"].as_str()).map(crate::lane::plain).collect();
     if names.is_empty() { "no tools".to_owned() } else { names.join(", ") }
 }
 

@@ -9,7 +9,7 @@ use crate::lane::{Answers, Call, Lane, READING, SETTLE, Unfit, is_progress, plai
 use crate::target::Source;
 use crate::tree::{self, Tree, Window};
 use crate::wire::ANSWER;
-use crate::wire::log::{Event, Frame};
+use crate::wire::log::{self, Event, Frame};
 
 /// How long work may take to stop before it is said to run on.
 pub const STOP: Duration = Duration::from_secs(5);
@@ -176,7 +176,7 @@ impl Lane {
         if self.ended(call).is_none() {
             return Ok(());
         }
-        let name = &self.setup.tool.name;
+        let name = plain(&self.setup.tool.name);
         Err(Unfit(format!("the tool `{name}` ended before it could be cancelled")))
     }
 
@@ -185,7 +185,7 @@ impl Lane {
         let log = &self.wire.log;
         let ended = log.all(call.request.mark, |frame| {
             if let Some(answer) = frame.answer_to(&call.request.id) {
-                let failed = answer.get("error").is_some() || answer["result"]["isError"] == true;
+                let failed = log::error(answer).is_some() || answer["result"]["isError"] == true;
                 return Some(if failed {
                     Err(format!("it was ended with {}", plain(&answer.to_string())))
                 } else {

@@ -35,7 +35,8 @@ fn lock(calls: &Shared) -> MutexGuard<'_, Calls> {
 /// Serves until it is killed, and prints its URL first.
 pub async fn serve() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("http://{}/mcp {}", listener.local_addr()?, env!("CARGO_PKG_VERSION"));
+    let addr = listener.local_addr()?;
+    crate::print(&format!("http://{addr}/mcp {}\n", env!("CARGO_PKG_VERSION")), false)?;
     let listener = listener.tap_io(|tcp| drop(tcp.set_nodelay(true)));
     let app = Router::new().route("/mcp", post(handle)).with_state(Shared::default());
     Ok(axum::serve(listener, app).await?)

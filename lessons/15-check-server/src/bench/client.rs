@@ -140,6 +140,8 @@ async fn messages(response: Response<Incoming>) -> anyhow::Result<Messages> {
 pub struct Session {
     pub target: Arc<Target>,
     pub revision: Revision,
+    /// What the handshake has agreed on.
+    agreed: String,
     name: Option<String>,
     ids: AtomicI64,
 }
@@ -148,7 +150,13 @@ impl Session {
     pub async fn open(target: &Arc<Target>, revision: Revision) -> anyhow::Result<Self> {
         let range = uuid::Uuid::new_v4().as_u128() % 1_000_000;
         let ids = AtomicI64::new(i64::try_from(range)? * 100_000 + 1);
-        let mut session = Self { target: target.clone(), revision, name: None, ids };
+        let mut session = Self {
+            target: target.clone(),
+            revision,
+            agreed: revision.name().to_owned(),
+            name: None,
+            ids,
+        };
         if revision == Revision::Stateless {
             return Ok(session);
         }
@@ -160,7 +168,12 @@ impl Session {
             timeout(PATIENCE, line.send.send_request(session.request(&hello)?)).await??;
         let name = response.headers().get("mcp-session-id");
         session.name = name.map(|name| name.to_str().map(str::to_owned)).transpose()?;
-        timeout(PATIENCE, read_all(messages(response).await?)).await?;
+        let heard = async { messages(response).await?.try_collect::<Vec<_>>().await };
+        for message in timeout(PATIENCE, heard).await?? {
+            if let Some(agreed) = message["result"]["protocolVersion"].as_str() {
+                agreed.clone_into(&mut session.agreed);
+            }
+        }
         let ready_now = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
         line.ready(target).await?;
         timeout(PATIENCE, read_all(line.post(session.request(&ready_now)?))).await?;
@@ -194,7 +207,7 @@ impl Session {
             .header("accept", "application/json, text/event-stream");
         let method = message["method"].as_str();
         if method != Some("initialize") {
-            request = request.header("mcp-protocol-version", self.revision.name());
+            request = request.header("mcp-protocol-version", &self.agreed);
         }
         if let Some(name) = &self.name {
             request = request.header("mcp-session-id", name);
@@ -238,8 +251,11 @@ impl Session {
         let answered = timeout(PATIENCE, answered).await;
         let mut answer =
             answered.with_context(|| format!("`{method}` was not answered in time"))??;
-        match answer.get("error") {
-            Some(error) => bail!("`{method}` was refused: {}", error["message"]),
+        match crate::wire::log::error(&answer) {
+            Some(error) => {
+                let why = crate::lane::plain(&error["message"].to_string());
+                bail!("`{method}` was refused: {why}")
+            }
             None => Ok(answer["result"].take()),
         }
     }

@@ -222,7 +222,9 @@ impl Client {
         let name = call.name.clone();
         let sent = Sent::now();
         if self.session.revision == Revision::Handshake {
-            read_all(self.control.post(self.session.cancel(&name)?)).await;
+            let answer = self.control.post(self.session.cancel(&name)?);
+            let answered = timeout(PATIENCE, read_all(answer)).await;
+            answered.context("a cancel was not answered in time")?;
             self.habits.ends = timeout(LONG, call.end()).await.is_ok();
         }
         drop(call);

@@ -99,9 +99,9 @@ pub async fn bench(args: BenchArgs) -> anyhow::Result<ExitCode> {
         measured.with_context(|| format!("it took longer than {limit:?}, see --limit"))??
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&bench)?);
+        crate::print(&(serde_json::to_string_pretty(&bench)? + "\n"), false)?;
     } else {
-        print!("{}", table::table(&bench));
+        crate::print(&table::table(&bench), false)?;
     }
     if let Some(file) = &args.svg {
         let written = std::fs::write(file, picture::draw(&bench));

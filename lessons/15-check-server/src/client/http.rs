@@ -12,14 +12,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures::stream;
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::{Stage, What};
 
 pub async fn serve(stage: Arc<Stage>, addr: SocketAddr) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(addr).await?;
-    println!("connect your client to http://{}/mcp", listener.local_addr()?);
+    let listener = crate::listen(addr).await?;
+    let url = format!("http://{}/mcp", listener.local_addr()?);
+    crate::print(&format!("connect your client to {url}\n"), false)?;
     eprintln!("the report comes when the client calls `report`, or with Ctrl-C");
     let over = stage.over.clone();
     let stop = async move {

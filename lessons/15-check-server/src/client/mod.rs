@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ use crate::Output;
 use crate::report;
 use crate::wire::Revision;
 use crate::wire::log::{Event, Log};
+use crate::wire::stdio::read_lines;
 
 /// What `client` is told.
 #[derive(Debug, Args)]
@@ -130,17 +132,17 @@ async fn stdio(stage: &Arc<Stage>) -> anyhow::Result<()> {
             let _ = stdout.flush().await;
         }
     });
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    loop {
-        let line = tokio::select! {
-            line = lines.next_line() => line?,
-            () = stage.over.cancelled() => break,
-        };
-        let Some(line) = line else { break };
+    let (_reads, reading) = watch::channel(true);
+    let lines = read_lines(tokio::io::stdin(), reading, |line| {
         match serde_json::from_str::<Value>(&line) {
             Ok(message) => stage.handle("", &message, &out),
             Err(_) => stage.log.push(0, Event::Garbage(line)),
         }
+        true
+    });
+    tokio::select! {
+        () = lines => {}
+        () = stage.over.cancelled() => {}
     }
     stage.note("", What::Gone);
     // The last answer is on its way.

@@ -67,6 +67,8 @@ pub enum Flaw {
     WaitsForItsReader,
     /// 26
     CancelTalks,
+    /// 26: the cancel's own POST is never answered
+    CancelHangs,
     /// 27
     NeverEnds,
     /// 28

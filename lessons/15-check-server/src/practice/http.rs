@@ -15,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::stream;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::sleep;
 
@@ -25,8 +24,9 @@ use super::{Origin, Practice};
 use crate::wire::Revision;
 
 pub async fn serve(practice: Arc<Practice>, addr: SocketAddr) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(addr).await?;
-    println!("practice server: http://{}/mcp", listener.local_addr()?);
+    let listener = crate::listen(addr).await?;
+    let url = format!("http://{}/mcp", listener.local_addr()?);
+    crate::print(&format!("practice server: {url}\n"), false)?;
     let app =
         Router::new().route("/mcp", get(came_back).post(post).delete(delete)).with_state(practice);
     Ok(axum::serve(listener, app).await?)
@@ -57,6 +57,9 @@ async fn post(State(practice): State<Arc<Practice>>, headers: HeaderMap, body: B
         let cancel = message["method"] == "notifications/cancelled";
         if cancel && practice.is(Flaw::CancelTalks) {
             return one(&json!({ "cancelled": true }));
+        }
+        if cancel && practice.is(Flaw::CancelHangs) {
+            std::future::pending::<()>().await;
         }
         return StatusCode::ACCEPTED.into_response();
     }

@@ -110,9 +110,12 @@ async fn stdio(practice: Arc<Practice>) -> anyhow::Result<()> {
         }
     });
     let outlet = Arc::new(Outlet::new(out));
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
-        let Ok(message) = serde_json::from_str::<Value>(&line) else { continue };
+    let mut input = BufReader::new(tokio::io::stdin());
+    let mut line = Vec::new();
+    while let Ok(1..) = input.read_until(b'\n', &mut line).await {
+        let message = serde_json::from_slice::<Value>(&line);
+        line.clear();
+        let Ok(message) = message else { continue };
         let meta = &message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
         let stateless = *meta == "2026-07-28";
         let revision = if stateless { Revision::Stateless } else { Revision::Handshake };

@@ -9,7 +9,7 @@ use crate::finding::Verdict::{Fail, NotApplicable, Pass, Warn};
 use crate::lane::{Lane, SETTLE, plain};
 use crate::tree::{self, Tree};
 use crate::wire::ANSWER;
-use crate::wire::log::{Event, Frame};
+use crate::wire::log::{self, Event, Frame};
 
 /// An orderly exit takes no longer.
 const PROMPT: Duration = Duration::from_secs(5);
@@ -111,7 +111,7 @@ pub async fn silence(lane: &mut Lane) -> anyhow::Result<()> {
     lane.wire.log.first(mark, PROMPT, over).await;
     match lane.answers(&call.request, mark).first() {
         None => lane.judge(23, Pass, "no answer came"),
-        Some(answer) if answer.get("error").is_some() => {
+        Some(answer) if log::error(answer).is_some() => {
             lane.judge(23, Warn, format!("an error came, code {}", answer["error"]["code"]));
         }
         Some(_) => lane.judge(23, Fail, "a result came"),

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::finding::Verdict::{Fail, NotApplicable, NotObservable, Pass, Remark, Warn};
-use crate::lane::{Call, Lane, SETTLE};
+use crate::lane::{Call, Lane, SETTLE, plain};
 use crate::target::Source;
 use crate::wire::cancelled;
-use crate::wire::log::Event;
+use crate::wire::log::{self, Event};
 
 /// 6 and 36: of two calls one is cancelled.
 pub async fn sibling(lane: &mut Lane) -> anyhow::Result<()> {
@@ -101,7 +101,10 @@ async fn survives(
                 let more = lane.answers(&request, mark);
                 if let Some(answer) = more.first() {
                     lane.tidy(&call);
-                    return Ok(Err(format!("the finished request was answered again: {answer}")));
+                    return Ok(Err({
+                        let again = plain(&answer.to_string());
+                        format!("the finished request was answered again: {again}")
+                    }));
                 }
             }
             9 => {
@@ -230,7 +233,7 @@ pub async fn early(lane: &mut Lane) -> anyhow::Result<()> {
     let known = lane.work_of_new(&mut call).await;
     call.start = None;
     let result = lane.answers(&call.request, call.request.mark);
-    if result.iter().any(|answer| answer.get("result").is_some()) {
+    if result.iter().any(|answer| log::result(answer).is_some()) {
         lane.judge(17, Fail, "the call was answered with a result");
     } else if known.is_none() && lane.setup.source != Source::None && lane.would_tell().await? {
         lane.judge(17, Pass, "the call was never started");
@@ -257,7 +260,7 @@ pub async fn duplicate(lane: &mut Lane) -> anyhow::Result<()> {
     lane.wire.cancel(&first.request, "both");
     lane.wire.fence().await?;
     match refused.first() {
-        Some(answer) if answer.get("error").is_some() => {
+        Some(answer) if log::error(answer).is_some() => {
             lane.judge(13, Pass, "the second call was refused");
         }
         _ if lane.deaf => lane.judge(13, Remark, "the second call was accepted"),

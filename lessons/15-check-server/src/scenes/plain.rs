@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::finding::Verdict::{Fail, NotApplicable, NotObservable, Pass, Remark, Warn};
 use crate::lane::{Answers, Call, Lane, READING, SETTLE, is_progress, plain};
 use crate::tree::{self, Window};
-use crate::wire::log::{Event, Frame};
+use crate::wire::log::{self, Event, Frame};
 use crate::wire::{ANSWER, Revision};
 use crate::work::{Outcome, STOP, new_children};
 
@@ -130,7 +130,7 @@ async fn blocked(lane: &mut Lane, call: &Call, why: &str) -> anyhow::Result<()> 
     let sent = lane.wire.log.mark();
     if lane.wire.answer(&call.request, NATURAL_END).await.is_ok() {
         let result =
-            lane.answers(&call.request, sent).iter().any(|answer| answer.get("result").is_some());
+            lane.answers(&call.request, sent).iter().any(|answer| log::result(answer).is_some());
         if result {
             lane.judge(1, Fail, "the work ran to its end: its result came after the cancel");
             lane.judge(2, Fail, "the result came all the same");
@@ -178,7 +178,7 @@ async fn learn_interval(lane: &mut Lane, call: &Call) {
 /// Whether the caller was told that the call is over. A result tells something else.
 fn is_told(lane: &Lane, call: &Call, mark: usize) -> bool {
     match lane.answers(&call.request, mark).first() {
-        Some(answer) => answer.get("error").is_some(),
+        Some(answer) => log::error(answer).is_some(),
         None => lane.wire.is_http() && has_ended(lane, call, mark),
     }
 }
@@ -187,8 +187,7 @@ fn is_told(lane: &Lane, call: &Call, mark: usize) -> bool {
 /// does. What comes at once is another matter: a tool may answer because it was cancelled.
 async fn to_its_end(lane: &Lane, call: &Call, fenced: usize, outcome: Outcome) -> Outcome {
     let came = lane.answers(&call.request, fenced);
-    let done =
-        |answer: &Value| answer.get("result").is_some_and(|result| result["isError"] != true);
+    let done = |answer: &Value| log::result(answer).is_some_and(|result| result["isError"] != true);
     if outcome.runs_on().is_some() || !came.iter().any(done) {
         return outcome;
     }
@@ -202,13 +201,13 @@ async fn to_its_end(lane: &Lane, call: &Call, fenced: usize, outcome: Outcome) -
 /// Results, errors and progress after the cancel.
 fn what_came(lane: &mut Lane, call: &Call, mark: usize, fenced: usize) {
     let answers = lane.answers(&call.request, mark);
-    let results = answers.iter().filter(|answer| answer.get("error").is_none()).count();
+    let results = answers.iter().filter(|answer| log::error(answer).is_none()).count();
     match results {
         0 => lane.judge(2, Pass, "none came"),
         n => lane.judge(2, Fail, format!("{n} came")),
     }
     let http = lane.wire.is_http();
-    let error = answers.iter().find_map(|answer| answer.get("error"));
+    let error = answers.iter().find_map(log::error);
     let says = |error: &Value| {
         format!("code {}: {}", error["code"], plain(error["message"].as_str().unwrap_or("")))
     };
@@ -281,8 +280,7 @@ async fn exchanges(lane: &mut Lane, call: &Call, mark: usize) {
     match (ended, answers.first()) {
         (true, None) => lane.judge(27, Pass, "it was closed without an answer"),
         (true, Some(answer)) => {
-            let end = answer
-                .get("error")
+            let end = log::error(answer)
                 .map_or("a result".to_owned(), |error| format!("the error {}", error["code"]));
             lane.judge(27, Remark, format!("it ended with {end}"));
         }

@@ -6,8 +6,8 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::finding::Verdict::{Fail, NotApplicable, NotObservable, Pass, Warn};
-use crate::lane::{Call, Lane, SETTLE, is_progress};
-use crate::wire::log::Event;
+use crate::lane::{Call, Lane, SETTLE, is_progress, plain};
+use crate::wire::log::{self, Event};
 use crate::wire::{ANSWER, cancelled};
 use crate::work::STOP;
 
@@ -74,7 +74,11 @@ pub async fn disconnect(lane: &mut Lane) -> anyhow::Result<()> {
                 break;
             }
             if !now.running || tokio::time::Instant::now() > until {
-                lane.judge(28, Warn, format!("the call is {} after {} steps", now.state, now.done));
+                lane.judge(
+                    28,
+                    Warn,
+                    format!("the call is {} after {} steps", plain(&now.state), now.done),
+                );
                 break;
             }
             sleep(Duration::from_millis(50)).await;
@@ -121,7 +125,7 @@ pub async fn resume(lane: &mut Lane) -> anyhow::Result<()> {
     });
     let ended = ended.await.is_some();
     let result =
-        lane.answers(&call.request, mark).iter().any(|answer| answer.get("result").is_some());
+        lane.answers(&call.request, mark).iter().any(|answer| log::result(answer).is_some());
     match (result, ended) {
         (true, _) => lane.judge(29, Fail, "the resumed stream brought a result"),
         (false, true) => lane.judge(29, Pass, "the resumed stream ended"),

@@ -37,6 +37,7 @@ const INSTALLS: usize = 3;
 /// Tools that are tried at the same time. Most of a run is waiting.
 const SERVERS: usize = 3;
 /// No run is longer.
+const SCHEMA: u32 = 2;
 const DEADLINE: Duration = Duration::from_secs(500);
 
 /// What `survey` is told.
@@ -81,19 +82,25 @@ pub async fn survey(args: SurveyArgs) -> anyhow::Result<ExitCode> {
         return install(manifest, &names).await;
     }
     let seen = if let Some(file) = args.from {
-        serde_json::from_slice(&std::fs::read(file)?)?
+        let text = std::fs::read(&file);
+        let text = text.with_context(|| format!("{} cannot be read", file.display()))?;
+        let seen: Value = serde_json::from_slice(&text).unwrap_or_default();
+        if seen["schema"] != SCHEMA {
+            bail!("{} is no survey: what --json prints is", file.display());
+        }
+        seen
     } else {
         check_names(&manifest, &args.only)?;
         try_all(&manifest, &args.only).await?
     };
     if args.json {
-        println!("{seen:#}");
+        crate::print(&format!("{seen:#}\n"), false)?;
     } else if args.markdown {
-        print!("{}", report::markdown(&seen));
+        crate::print(&report::markdown(&seen), false)?;
     } else if let Some(folder) = args.page {
         report::write(&seen, &folder)?;
     } else {
-        print!("{}", report::table(&seen));
+        crate::print(&report::table(&seen), false)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -131,7 +138,7 @@ async fn try_all(manifest: &Arc<Manifest>, only: &[String]) -> anyhow::Result<Va
     );
     status_line::clear();
     let date = humantime::format_rfc3339(SystemTime::now()).to_string();
-    Ok(json!({ "schema": 2, "date": date[..10], "clients": clients?, "servers": servers?,
+    Ok(json!({ "schema": SCHEMA, "date": date[..10], "clients": clients?, "servers": servers?,
         "not_installed": missing, "left_out": manifest.left_out }))
 }
 

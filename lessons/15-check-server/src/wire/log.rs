@@ -115,6 +115,16 @@ impl Log {
     }
 }
 
+/// The error in an answer. Some servers send both members, and null is none.
+pub fn error(answer: &Value) -> Option<&Value> {
+    answer.get("error").filter(|error| !error.is_null())
+}
+
+/// The result in an answer that brings no error.
+pub fn result(answer: &Value) -> Option<&Value> {
+    answer.get("result").filter(|_| error(answer).is_none())
+}
+
 impl Frame {
     /// The message that came, if this frame brought one.
     pub fn received(&self) -> Option<&Value> {

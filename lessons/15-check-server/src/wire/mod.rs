@@ -2,11 +2,11 @@
 
 mod http;
 pub mod log;
-mod stdio;
+pub mod stdio;
 
 use std::process::ExitStatus;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -72,6 +72,8 @@ pub struct Wire {
     pub revision: Revision,
     ids: AtomicI64,
     to: To,
+    /// What the handshake has agreed on: an older server refuses requests that name another.
+    agreed: OnceLock<String>,
     /// Answers what the server asks of us. Ends with the wire.
     manners: Option<tokio::task::AbortHandle>,
 }
@@ -106,7 +108,7 @@ impl Wire {
         // Each connection has a range of its own: a server lists the calls of all together.
         let range = uuid::Uuid::new_v4().as_u128() % 100_000;
         let ids = AtomicI64::new(i64::try_from(range)? * 10_000 + 1);
-        let mut wire = Self { log, revision, ids, to, manners: None };
+        let mut wire = Self { log, revision, ids, to, agreed: OnceLock::new(), manners: None };
         let hello = match wire.hello().await {
             Ok(hello) => hello,
             Err(why) => return Err(NoServer { why, stderr: wire.last_words().await }.into()),
@@ -160,14 +162,23 @@ impl Wire {
             Revision::Stateless => ("server/discover", json!({})),
         };
         let request = self.request(method, params);
-        let answer = self.answer(&request, patience).await?;
-        if let Some(error) = answer.get("error") {
-            bail!("the server refused `{method}`: {}", error["message"]);
+        let answer = self.answer(&request, patience).await;
+        let answer = answer.map_err(|why| match self.status(&request) {
+            Some(401 | 403) => {
+                why.context("the server wants to know who calls, and this tool cannot say")
+            }
+            Some(_) => why.context("is the path right? most servers use /mcp"),
+            None => why,
+        })?;
+        if let Some(error) = log::error(&answer) {
+            bail!("the server refused `{method}`: {}", plain(&error["message"]));
         }
         let result = answer["result"].clone();
         match self.revision {
             Revision::Handshake => {
-                result["protocolVersion"].as_str().context("`initialize` named no revision")?;
+                let agreed = result["protocolVersion"].as_str();
+                let agreed = agreed.context("`initialize` named no revision")?;
+                let _ = self.agreed.set(agreed.to_owned());
                 self.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
             }
             Revision::Stateless => {
@@ -179,6 +190,15 @@ impl Wire {
             }
         }
         Ok(result)
+    }
+
+    /// The status of the response to this request, if it had one.
+    fn status(&self, request: &Request) -> Option<u16> {
+        let heads = self.log.all(request.mark, |frame| match &frame.event {
+            Event::Head(status, _) if frame.exchange == request.exchange => Some(*status),
+            _ => None,
+        });
+        heads.first().copied()
     }
 
     /// The last lines that a server on stdio has written to its standard error.
@@ -287,7 +307,8 @@ impl Wire {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let method = message.and_then(|message| text(&message["method"]));
         if method.as_deref() != Some("initialize") {
-            headers.push(("MCP-Protocol-Version", self.revision.name().to_owned()));
+            let agreed = self.agreed.get().map_or(self.revision.name(), String::as_str);
+            headers.push(("MCP-Protocol-Version", agreed.to_owned()));
         }
         headers.extend(self.session().map(|session| ("Mcp-Session-Id", session)));
         if let (Revision::Stateless, Some(message)) = (self.revision, message) {
@@ -316,7 +337,7 @@ impl Wire {
 
     /// The answer to the request, or why none came.
     pub async fn answer(&self, request: &Request, patience: Duration) -> anyhow::Result<Value> {
-        let mut status = String::new();
+        let (mut status, mut body) = (String::new(), String::new());
         let found = self.log.first(request.mark, patience, |frame| {
             if let Some(answer) = frame.answer_to(&request.id) {
                 return Some(Ok(answer.clone()));
@@ -326,10 +347,17 @@ impl Wire {
             }
             match &frame.event {
                 Event::Ended if self.is_http() => {
-                    Some(Err(format!("the exchange ended unanswered{status}")))
+                    Some(Err(format!("the exchange ended unanswered{status}{body}")))
+                }
+                Event::Garbage(text) if self.is_http() => {
+                    body = format!(": {}", crate::lane::plain(text));
+                    None
                 }
                 Event::Ended => Some(Err("the server closed its output".to_owned())),
-                Event::Lost(why) => Some(Err(format!("the connection broke: {why}"))),
+                Event::Lost(why) if self.is_http() => {
+                    Some(Err(format!("the connection broke: {why}")))
+                }
+                Event::Lost(why) => Some(Err(why.clone())),
                 Event::Head(code, _) => {
                     status = format!(", HTTP {code}");
                     None
@@ -337,7 +365,11 @@ impl Wire {
                 // A refusal that does not even know our id.
                 Event::Received(message, _) if message["error"].is_object() => {
                     let anonymous = message.get("id").is_none_or(Value::is_null);
-                    anonymous.then(|| Err(message["error"]["message"].to_string()))
+                    anonymous.then(|| Err(plain(&message["error"]["message"])))
+                }
+                Event::Received(message, _) if message.get("jsonrpc").is_none() => {
+                    body = format!(": {}", plain(message));
+                    None
                 }
                 _ => None,
             }
@@ -359,8 +391,8 @@ impl Wire {
         let request = self.request(method, params);
         let answer = self.answer(&request, patience).await;
         let mut answer = answer.with_context(|| format!("`{method}` failed"))?;
-        match answer.get("error") {
-            Some(error) => bail!("`{method}` was refused: {}", error["message"]),
+        match log::error(&answer) {
+            Some(error) => bail!("`{method}` was refused: {}", plain(&error["message"])),
             None => Ok(answer["result"].take()),
         }
     }
@@ -400,7 +432,7 @@ impl Wire {
     /// Tells the server's process to end (stdio).
     pub async fn terminate(&self) {
         if let To::Stdio(process, _) = &self.to {
-            process.lock().await.terminate().await;
+            process.lock().await.terminate();
         }
     }
 
@@ -430,6 +462,11 @@ impl Wire {
     }
 }
 
+/// A server's own words, short and on one line.
+fn plain(words: &Value) -> String {
+    crate::lane::plain(&words.to_string())
+}
+
 impl Drop for Wire {
     fn drop(&mut self) {
         self.manners.iter().for_each(tokio::task::AbortHandle::abort);
@@ -453,7 +490,8 @@ mod tests {
         let ended = |frame: &log::Frame| matches!(frame.event, Event::Ended).then_some(());
         log.first(0, FIRST_ANSWERS, ended).await.unwrap();
         let to = To::Stdio(Mutex::new(process), None);
-        let wire = Wire { log, revision: Revision::Handshake, ids: 1.into(), to, manners: None };
+        let (revision, agreed) = (Revision::Handshake, OnceLock::new());
+        let wire = Wire { log, revision, ids: 1.into(), to, agreed, manners: None };
         let error = wire.ask("ping", json!({}), ANSWER).await.unwrap_err();
         assert_eq!(format!("{error:#}"), "`ping` failed: the server closed its output");
     }

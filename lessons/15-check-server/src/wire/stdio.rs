@@ -5,14 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::timeout;
 
 use super::log::{Event, Log};
+use crate::lane::plain;
+
+/// So many lines may come before the first message: some programs greet their user.
+const PATIENCE: u32 = 1000;
+const NO_MCP: &str = "this program does not speak MCP on its standard output";
+/// A longer line is no message.
+const LONGEST: u64 = 64 << 20;
+/// What is kept of a line that is no message: its start, in characters.
+const KEPT: usize = 1000;
 
 #[derive(Debug)]
 pub struct Process {
@@ -56,21 +67,37 @@ impl Process {
         let (reads, reading) = watch::channel(true);
         let out = log.clone();
         tokio::spawn(async move {
-            read_lines(stdout, reading, |line| match serde_json::from_str(&line) {
-                Ok(Value::Array(batch)) => {
-                    for one in batch {
-                        out.push(0, Event::Received(one, None));
+            let (mut speaks, mut garbage) = (false, 0);
+            read_lines(stdout, reading, |line| {
+                match serde_json::from_str(&line) {
+                    Ok(Value::Array(batch)) => {
+                        for one in batch {
+                            out.push(0, Event::Received(one, None));
+                        }
                     }
+                    Ok(message @ Value::Object(_)) => {
+                        speaks |= message.get("jsonrpc").is_some();
+                        out.push(0, Event::Received(message, None));
+                    }
+                    _ if line.trim().is_empty() => {}
+                    _ => out.push(0, Event::Garbage(line.chars().take(KEPT).collect())),
                 }
-                Ok(message @ Value::Object(_)) => out.push(0, Event::Received(message, None)),
-                _ if line.trim().is_empty() => {}
-                _ => out.push(0, Event::Garbage(line)),
+                garbage += 1;
+                if speaks || garbage < PATIENCE {
+                    return true;
+                }
+                let wrote = plain(&line);
+                out.push(0, Event::Lost(format!("{NO_MCP}; it wrote: {wrote}")));
+                false
             })
             .await;
             out.push(0, Event::Ended);
         });
         let err = log.clone();
-        let note = move |line| err.push(0, Event::Stderr(line));
+        let note = move |line| {
+            err.push(0, Event::Stderr(line));
+            true
+        };
         let reading = reads.subscribe();
         let last_words = stderr.map(|stderr| tokio::spawn(read_lines(stderr, reading, note)));
         let writer = writer.abort_handle();
@@ -104,9 +131,10 @@ impl Process {
     }
 
     /// SIGTERM: what the specification lets a client do when the end of input was not enough.
-    pub async fn terminate(&self) {
+    pub fn terminate(&self) {
         if let Some(id) = self.id() {
-            let _ = Command::new("kill").arg(id.to_string()).status().await;
+            // It may have ended by itself just now.
+            let _ = i32::try_from(id).map(|id| kill(Pid::from_raw(id), Signal::SIGTERM));
         }
     }
 
@@ -129,16 +157,19 @@ impl Process {
     }
 }
 
-/// Reads lines, whatever bytes are in them, while somebody wants them.
-async fn read_lines(
+/// Reads lines, whatever bytes are in them, while somebody wants them. One that is too long comes
+/// in parts: as a message it would be none anyway.
+pub async fn read_lines(
     from: impl AsyncRead + Unpin,
     mut wanted: watch::Receiver<bool>,
-    mut each: impl FnMut(String),
+    mut each: impl FnMut(String) -> bool,
 ) {
     let mut reader = BufReader::new(from);
     let mut line = Vec::new();
-    while let Ok(1..) = reader.read_until(b'\n', &mut line).await {
-        each(String::from_utf8_lossy(&line).trim_end().to_owned());
+    while let Ok(1..) = (&mut reader).take(LONGEST).read_until(b'\n', &mut line).await {
+        if !each(String::from_utf8_lossy(&line).trim_end().to_owned()) {
+            return;
+        }
         line.clear();
         if wanted.wait_for(|wanted| *wanted).await.is_err() {
             return;

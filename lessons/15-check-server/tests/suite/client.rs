@@ -187,3 +187,39 @@ async fn closing_the_stream_is_the_cancel() {
         assert_eq!(verdict_now, expected, "{flaw}");
     }
 }
+
+/// A client that keeps its end open, as many do: the report is the end, nothing else is needed.
+/// A byte that is no UTF-8 is a message like any other that is none.
+#[test]
+fn the_report_ends_the_check_though_the_client_stays() {
+    let mut command = check();
+    let piped = command.args(["client", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut judge = piped.stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = judge.stdin.take().unwrap();
+    input.write_all(b"\xff\xfe\n").unwrap();
+    let Say(report) = call(5, "report") else { panic!() };
+    writeln!(input, "{report}").unwrap();
+    let mut said = String::new();
+    // Both end with the judge. `input` is still open.
+    BufReader::new(judge.stdout.take().unwrap()).read_to_string(&mut String::new()).unwrap();
+    judge.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("\"findings\""), "{said}");
+    assert_eq!(judge.wait().unwrap().code().map(|code| code < 2), Some(true), "{said}");
+    drop(input);
+}
+
+/// `practice` reads on behind such a byte.
+#[test]
+fn the_practice_server_outlives_a_byte_that_is_no_text() {
+    let mut command = check();
+    let mut server =
+        command.arg("practice").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = server.stdin.take().unwrap();
+    input.write_all(b"\xff\xfe\n").unwrap();
+    writeln!(input, r#"{{"jsonrpc":"2.0","id":1,"method":"ping"}}"#).unwrap();
+    let mut answer = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut answer).unwrap();
+    assert!(answer.contains("\"id\":1"), "{answer}");
+    drop(input);
+    server.wait().unwrap();
+}

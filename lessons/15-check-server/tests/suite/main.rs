@@ -7,6 +7,7 @@ mod foreign;
 mod lessons;
 mod matrix;
 mod readme;
+mod strange;
 mod support;
 #[cfg(target_os = "linux")]
 mod survey;

@@ -57,6 +57,7 @@ const MATRIX: &[Case] = &[
     (24, "delete-deaf", Http2025, "fail"),
     (25, "waits-for-its-reader", Stdio, "warn"),
     (26, "cancel-talks", Http2025, "fail"),
+    (26, "cancel-hangs", Http2025, "fail"),
     (27, "never-ends", Http2025, "warn"),
     (28, "lost-is-cancelled", Http2025, "warn"),
     (29, "resume-hangs", Http2025, "warn"),

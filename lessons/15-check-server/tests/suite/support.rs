@@ -1,8 +1,15 @@
 //! What the tests share: the program, a practice server, a report.
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde_json::Value;
+use tokio::net::TcpListener;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_mcp-cancel-check");
 
@@ -53,6 +60,23 @@ impl Drop for Practice {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Serves HTTP until the tests end: to each message the function says what is answered.
+pub fn answering(answer: fn(&HeaderMap, &Value) -> Response) -> String {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            tell.send(format!("http://{}/mcp", listener.local_addr().unwrap())).unwrap();
+            let app = Router::new().fallback(async move |headers: HeaderMap, body: Bytes| {
+                answer(&headers, &serde_json::from_slice(&body).unwrap_or_default())
+            });
+            axum::serve(listener, app).await.unwrap();
+        });
+    });
+    told.recv().unwrap()
 }
 
 /// What a checker with `--json` has printed.

@@ -37,8 +37,10 @@ fn a_connection_that_outlives_its_call_is_seen() {
     }
 }
 
+const SURVEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+
 /// What it says, and that it could not check.
-fn refusal(arguments: &[&str]) -> String {
+pub fn refusal(arguments: &[&str]) -> String {
     let output = check().args(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     String::from_utf8(output.stderr).unwrap()
@@ -51,6 +53,10 @@ fn wrong_input_is_refused_with_a_reason() {
         (&[][..], "name a server"),
         (&["nonsense"], "'nonsense' for '[URL]': this is no URL"),
         (&["https://localhost/mcp"], "plain http only"),
+        (&["localhost:8000/mcp"], "begin it with http://"),
+        (&["127.0.0.1:8000/mcp"], "begin it with http://"),
+        (&["survey", "--from", "/nowhere.json"], "/nowhere.json cannot be read"),
+        (&["survey", "--from", SURVEY], "Cargo.toml is no survey"),
         (&["http://127.0.0.1:9/mcp"], "no MCP server was reached"),
         (&["--", "no-such-program"], "`no-such-program` cannot be started"),
         (&["http://127.0.0.1:9/mcp", "--only", "99"], "there is no behaviour 99"),
@@ -82,14 +88,26 @@ fn a_tool_that_fails_or_is_quick_is_not_judged() {
 /// `mcp-cancel-check .. | head -1`: the reader goes before the report comes.
 #[test]
 fn a_reader_that_goes_is_no_error() {
-    let mut checker = check();
-    checker.args(["--only", "2", "--protocol", "2025-11-25", "--", BINARY, "practice"]);
-    let mut checker = checker.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(checker.stdout.take());
-    let output = checker.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(!said.contains("panicked"), "{said}");
+    let survey = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/who-stops.json");
+    let bench = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/bench.json");
+    let judge = ["--only", "2", "--protocol", "2025-11-25", "--", BINARY, "practice"];
+    for arguments in [
+        &judge[..],
+        &["survey", "--from", survey],
+        &["survey", "--from", survey, "--json"],
+        &["survey", "--from", survey, "--markdown"],
+        &["bench", "--from", bench],
+        &["bench", "--from", bench, "--json"],
+    ] {
+        let mut checker = check();
+        let piped = checker.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut checker = piped.spawn().unwrap();
+        drop(checker.stdout.take());
+        let output = checker.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+    }
 }
 
 #[test]
