@@ -14,7 +14,7 @@ use crate::status_line;
 use crate::target::{Source, Tool, Wishes, pick};
 use crate::wire::{NoServer, Place, Revision, Wire};
 
-/// How much longer than the first revision the second may take to be answered.
+/// When one revision is answered, the other may take as long again, and this.
 const SECOND: Duration = Duration::from_secs(10);
 
 /// What a check has found.

@@ -53,7 +53,8 @@ async fn ends(lane: &mut Lane, number: u32) {
     } else if !left.is_empty() {
         lane.judge(number, Warn, format!("it exited and left behind: {}", left.join(", ")));
     } else if took > PROMPT {
-        lane.judge(number, Warn, format!("it took {:.2} s", took.as_secs_f64()));
+        let took = took.as_secs_f64();
+        lane.judge(number, Warn, format!("it took longer than {PROMPT:?}: {took:.2} s"));
     } else {
         lane.judge(
             number,

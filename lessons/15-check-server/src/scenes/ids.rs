@@ -24,7 +24,7 @@ pub async fn sibling(lane: &mut Lane) -> anyhow::Result<()> {
     };
     lane.wire.cancel(&one.request, "only this one");
     if closing {
-        // The other's frames carry the same id; its exchange tells them apart.
+        // The other's frames carry the same id. The exchange that was closed brings none any more.
         untouched(lane, 36, &other).await;
     } else {
         untouched(lane, 6, &other).await;

@@ -1,4 +1,5 @@
-//! Every frame that went and came, with its time. All waiting is waiting for a frame.
+//! Every frame that went and came, with its time. Who waits for a frame is woken by it. What no
+//! frame tells, as the word of a status tool, is asked for again and again.
 
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
