@@ -56,6 +56,8 @@ pub enum Answers {
     All,
     /// None while its tool is at work.
     NoneAtWork,
+    /// None: it has ended when its tool was called.
+    Ended,
     /// None any more on this connection: nothing can be asked.
     NoneAnyMore,
 }
@@ -305,7 +307,7 @@ impl Lane {
     /// A new connection where the old one cannot be used any more.
     pub async fn reopen(&mut self) -> anyhow::Result<()> {
         // Work that no cancel stops would be in the next scene's way, too.
-        let busy = self.answers == Answers::NoneAtWork || self.deaf;
+        let busy = self.deaf || matches!(self.answers, Answers::NoneAtWork | Answers::Ended);
         let usable = !self.wire.is_http() && !busy && self.wire.fence().await.is_ok();
         if !usable {
             self.wire.kill().await;

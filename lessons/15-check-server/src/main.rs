@@ -111,6 +111,10 @@ enum Protocol {
     V2026,
 }
 
+/// The last word where the question that matters most has no answer.
+const UNSEEN: &str = "whether the work stops was not seen: add a status tool or the probe, see \
+    docs/src/check-server.md\n";
+
 fn main() -> ExitCode {
     // A thread may still wait for input that never ends: leave it.
     const LONGEST: Duration = Duration::from_millis(500);
@@ -165,6 +169,11 @@ async fn check_server(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let options = Options { only: args.only, places: args.places, pid: args.pid, until };
     let report = check::check(&place, &revisions, &args.wishes, &options).await?;
     let code = give(&args.output, &subject(&report), &report.findings, false)?;
+    let unseen =
+        |one: &Finding| matches!(one.number, 1 | 33 | 35) && one.verdict == Verdict::NotObservable;
+    if !args.output.json && report.findings.iter().any(unseen) {
+        print(UNSEEN, false)?;
+    }
     for number in only {
         if !report.findings.iter().any(|finding| finding.number == number) {
             let about = catalogue::about(number);

@@ -45,6 +45,8 @@ pub enum Flaw {
     Forgetful,
     /// 16
     Blocked,
+    /// 16: the call ends the server
+    Dies,
     /// 17
     EarlyDeaf,
     /// 18

@@ -278,6 +278,9 @@ impl Practice {
             }
             return from.out.send(json!({ "jsonrpc": "2.0", "id": id, "result": result }));
         }
+        if self.is(Flaw::Dies) {
+            std::process::exit(3);
+        }
         if tasks::declared(params) {
             return from.out.send(self.new_task(id));
         }

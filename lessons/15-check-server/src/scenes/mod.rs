@@ -149,9 +149,10 @@ pub async fn play(mut lane: Lane, progress: impl Fn(&str)) -> anyhow::Result<Vec
         }
         if scene == Scene::Plain {
             streams::only_one(&mut lane);
-            // The endings have processes of their own, and the first scene has watched
-            // processor time: now they may run beside the others.
-            for ending in ENDINGS.into_iter().filter(|ending| wanted(ending, &lane)) {
+            // The endings have processes of their own, and the first scene has looked at threads,
+            // which other work would disturb: now they may run beside the others.
+            let may_end = lane.answers != Answers::Ended;
+            for ending in ENDINGS.into_iter().filter(|one| may_end && wanted(one, &lane)) {
                 let fork = lane.fork();
                 endings.spawn(async move {
                     let played = async {
@@ -163,7 +164,7 @@ pub async fn play(mut lane: Lane, progress: impl Fn(&str)) -> anyhow::Result<Vec
                     (ending, played.await)
                 });
             }
-            if lane.answers == Answers::NoneAtWork {
+            if why_silent(&lane).is_some() {
                 break;
             }
         }
@@ -177,18 +178,24 @@ pub async fn play(mut lane: Lane, progress: impl Fn(&str)) -> anyhow::Result<Vec
             (ending, Err(error)) => leave_out(ending, &mut lane, &error),
         }
     }
-    if lane.answers == Answers::NoneAtWork {
-        let all: Vec<u32> = SCENES.iter().flat_map(|scene| scene.numbers(&lane)).copied().collect();
+    if let Some(why) = why_silent(&lane) {
+        let all = SCENES.iter().chain(&ENDINGS).flat_map(|scene| scene.numbers(&lane));
+        let all: Vec<u32> = all.copied().collect();
         for number in all {
-            lane.judge(
-                number,
-                Verdict::NotObservable,
-                "the server is blocked while a tool runs, see 16",
-            );
+            lane.judge(number, Verdict::NotObservable, why);
         }
     }
     lane.wire.kill().await;
     Ok(lane.findings)
+}
+
+/// Why nothing more can be asked of this server.
+fn why_silent(lane: &Lane) -> Option<&'static str> {
+    match lane.answers {
+        Answers::NoneAtWork => Some("the server is blocked while a tool runs, see 16"),
+        Answers::Ended => Some("the server ended when the tool was called, see 16"),
+        Answers::All | Answers::NoneAnyMore => None,
+    }
 }
 
 /// A scene for which the server could not be reached once more.

@@ -26,6 +26,11 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     let call = lane.start().await?;
 
     if let Err(error) = lane.wire.fence().await {
+        if let Some(how) = lane.wire.ended().await {
+            lane.answers = Answers::Ended;
+            lane.judge(16, Fail, format!("the server ended when the tool was called ({how})"));
+            return Ok(());
+        }
         return blocked(lane, &call, &format!("{error:#}")).await;
     }
     lane.judge(16, Pass, "another request was answered while the tool ran");

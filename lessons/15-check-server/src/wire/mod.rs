@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -163,12 +163,13 @@ impl Wire {
         };
         let request = self.request(method, params);
         let answer = self.answer(&request, patience).await;
-        let answer = answer.map_err(|why| match self.status(&request) {
-            Some(401 | 403) => {
-                why.context("the server wants to know who calls, and this tool cannot say")
-            }
-            Some(_) => why.context("is the path right? most servers use /mcp"),
-            None => why,
+        let answer = answer.map_err(|why| {
+            let hint = match self.status(&request) {
+                Some(401 | 403) => "; the server wants to know who calls, and this tool cannot say",
+                Some(_) => "; is the path right? most servers use /mcp",
+                None => "",
+            };
+            anyhow!("{why:#}{hint}")
         })?;
         if let Some(error) = log::error(&answer) {
             bail!("the server refused `{method}`: {}", plain(&error["message"]));
@@ -444,6 +445,17 @@ impl Wire {
             }
             To::Http(_) => None,
         }
+    }
+
+    /// How the server has ended, if it has (stdio).
+    pub async fn ended(&self) -> Option<String> {
+        let ended = |frame: &log::Frame| matches!(frame.event, Event::Ended).then_some(());
+        if self.is_http() || self.log.all(0, ended).is_empty() {
+            return None;
+        }
+        // One that has only closed its output is no process that has ended.
+        let status = self.exit(Duration::from_secs(1)).await;
+        Some(status.map_or("its output is closed".to_owned(), |status| status.to_string()))
     }
 
     pub async fn kill(&self) {

@@ -44,6 +44,7 @@ const MATRIX: &[Case] = &[
     (14, "second-cancel-kills", Stdio, "fail"),
     (15, "forgetful", Stdio, "warn"),
     (16, "blocked", Stdio, "fail"),
+    (16, "dies", Stdio, "fail"),
     (17, "early-deaf", Stdio, "fail"),
     (18, "leaky", Stdio, "fail"),
     (19, "liar", Stdio, "fail"),

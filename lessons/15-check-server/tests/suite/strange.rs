@@ -107,6 +107,21 @@ fn a_program_that_writes_for_ever_is_no_server() {
     assert_eq!(said.matches(why).count(), 1, "{said}");
 }
 
+/// It is no blocked server: it is none any more.
+#[test]
+fn a_server_that_ends_when_its_tool_is_called_is_said_to() {
+    let mut checker = check();
+    checker.args(["--json", "--limit", "120", "--protocol", "2025-11-25", "--only", "1,7,16"]);
+    let report = Report::of(checker.args(["--", BINARY, "practice", "--wrong", "dies"]));
+    let says = |number: u32| {
+        let found = report.finding(number);
+        format!("{}: {}", found["verdict"].as_str().unwrap(), found["seen"].as_str().unwrap())
+    };
+    let ended = "the server ended when the tool was called";
+    assert_eq!(says(16), format!("fail: {ended} (exit status: 3)"));
+    assert_eq!([says(1), says(7)], [(); 2].map(|()| format!("not observable: {ended}, see 16")));
+}
+
 /// SIGTERM needs no program of this machine.
 #[test]
 fn a_server_can_be_told_to_end_where_there_is_no_kill() {

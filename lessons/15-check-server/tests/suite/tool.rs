@@ -110,6 +110,20 @@ fn a_reader_that_goes_is_no_error() {
     }
 }
 
+/// The exit code stays: nothing failed.
+#[test]
+fn work_that_was_not_seen_is_the_last_word() {
+    for (tells, unseen) in [("nothing", true), ("status", false)] {
+        let mut checker = check();
+        checker.args(["--only", "1,2", "--protocol", "2025-11-25", "--", BINARY, "practice"]);
+        let output = checker.args(["--tells", tells]).output().unwrap();
+        let table = String::from_utf8(output.stdout).unwrap();
+        let last = table.lines().last().unwrap();
+        assert_eq!(last.contains("whether the work stops was not seen"), unseen, "{table}");
+        assert_eq!(output.status.code(), Some(0));
+    }
+}
+
 #[test]
 fn the_exchange_and_the_report_for_ci_are_given() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
