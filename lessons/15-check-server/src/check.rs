@@ -74,7 +74,8 @@ pub async fn check(
         bail!("no MCP server was reached. {}", lines.join("\n"));
     };
     let (tool, source) = pick(first, wishes).await.context("no tool to cancel")?;
-    eprintln!("calling the tool `{}` with {} ({})", plain(&tool.name), tool.arguments, tool.why);
+    let name = plain(&tool.name);
+    crate::note(&format!("calling the tool `{name}` with {} ({})", tool.arguments, tool.why));
 
     let mut lanes = Vec::new();
     let turns = Arc::<tokio::sync::Mutex<()>>::default();

@@ -121,7 +121,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("mcp-cancel-check: {error}");
+            note(&format!("mcp-cancel-check: {error}"));
             return ExitCode::from(2);
         }
     };
@@ -140,7 +140,7 @@ async fn run() -> ExitCode {
         None => check_server(cli.check).await,
     };
     ended.unwrap_or_else(|error| {
-        eprintln!("mcp-cancel-check: {error:#}");
+        note(&format!("mcp-cancel-check: {error:#}"));
         ExitCode::from(2)
     })
 }
@@ -177,7 +177,7 @@ async fn check_server(args: CheckArgs) -> anyhow::Result<ExitCode> {
     for number in only {
         if !report.findings.iter().any(|finding| finding.number == number) {
             let about = catalogue::about(number);
-            eprintln!("{number} is not checked here: it is about {about}");
+            note(&format!("{number} is not checked here: it is about {about}"));
         }
     }
     Ok(code)
@@ -214,6 +214,11 @@ fn print(text: &str, aside: bool) -> anyhow::Result<()> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot print"),
         _ => Ok(()),
     }
+}
+
+/// A line for people, aside. Nobody who reads it is no reason to stop.
+fn note(line: &str) {
+    let _ = print(&format!("{line}\n"), true);
 }
 
 /// Serves here, for `client` and `practice`.

@@ -20,7 +20,7 @@ pub async fn serve(stage: Arc<Stage>, addr: SocketAddr) -> anyhow::Result<()> {
     let listener = crate::listen(addr).await?;
     let url = format!("http://{}/mcp", listener.local_addr()?);
     crate::print(&format!("connect your client to {url}\n"), false)?;
-    eprintln!("the report comes when the client calls `report`, or with Ctrl-C");
+    crate::note("the report comes when the client calls `report`, or with Ctrl-C");
     let over = stage.over.clone();
     let stop = async move {
         tokio::select! {

@@ -105,13 +105,14 @@ pub async fn watch(args: ClientArgs) -> anyhow::Result<ExitCode> {
         over: CancellationToken::new(),
     });
     for (name, what) in TOOLS {
-        eprintln!("   tool {name}: {what}");
+        crate::note(&format!("   tool {name}: {what}"));
     }
     if let Some(addr) = args.http {
         http::serve(stage.clone(), addr).await?;
     } else {
-        eprintln!(
-            "give your client this program as a stdio server; the report comes at the end of input"
+        crate::note(
+            "give your client this program as a stdio server; the report comes when it calls \
+             `report`, or at the end of input",
         );
         stdio(&stage).await?;
     }

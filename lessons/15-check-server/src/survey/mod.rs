@@ -112,7 +112,7 @@ async fn try_all(manifest: &Arc<Manifest>, only: &[String]) -> anyhow::Result<Va
     if ours.into_iter().any(|name| manifest::built(name).is_none())
         && let Err(error) = manifest::build().await
     {
-        eprintln!("our own entries are not built: {error:#}");
+        crate::note(&format!("our own entries are not built: {error:#}"));
     }
     let mut missing = Vec::new();
     let mut ready = |name: &str, environment: Option<&str>, needs: &BTreeMap<_, _>| {
@@ -154,7 +154,7 @@ async fn install(manifest: Arc<Manifest>, names: &[String]) -> anyhow::Result<Ex
         let (name, manifest, places) = (name.to_owned(), manifest.clone(), places.clone());
         running.spawn(async move {
             let _place = places.acquire_owned().await;
-            eprintln!("📦 {name}");
+            crate::note(&format!("📦 {name}"));
             let installed = manifest.install(&name).await;
             (name, installed)
         });
@@ -163,7 +163,7 @@ async fn install(manifest: Arc<Manifest>, names: &[String]) -> anyhow::Result<Ex
     while let Some(ended) = running.join_next().await {
         // One that fails keeps none of the others back.
         if let (name, Err(error)) = ended? {
-            eprintln!("❌ {name}: {error:#}");
+            crate::note(&format!("❌ {name}: {error:#}"));
             code = ExitCode::FAILURE;
         }
     }

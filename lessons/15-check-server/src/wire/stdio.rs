@@ -176,3 +176,20 @@ pub async fn read_lines(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_without_an_end_is_not_kept_as_one() {
+        let (_reads, reading) = watch::channel(true);
+        let mut lengths = Vec::new();
+        read_lines(tokio::io::repeat(b'x').take(LONGEST + 5), reading, |line| {
+            lengths.push(line.len() as u64);
+            true
+        })
+        .await;
+        assert_eq!(lengths, [LONGEST, 5]);
+    }
+}

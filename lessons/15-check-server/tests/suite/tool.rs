@@ -108,6 +108,12 @@ fn a_reader_that_goes_is_no_error() {
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
         assert!(!said.contains("panicked"), "{arguments:?}: {said}");
     }
+    // `2>&1 | head`: what is said aside has no reader either.
+    let mut checker = check();
+    let piped = checker.args(judge).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut checker = piped.spawn().unwrap();
+    drop((checker.stdout.take(), checker.stderr.take()));
+    assert_eq!(checker.wait().unwrap().code(), Some(0));
 }
 
 /// The exit code stays: nothing failed.
