@@ -26,7 +26,8 @@ pub(crate) struct OpenCalls {
 struct Table {
     calls: HashMap<RequestId, OpenCall>,
     tokens: HashMap<ProgressToken, RequestId>,
-    /// Cancelled calls. An id and a token are taken until the tool has cleaned up.
+    /// Cancelled calls. Until its tool has cleaned up, a call's id is taken, and its token brings no
+    /// progress to another.
     cancelled: HashMap<RequestId, (Option<ProgressToken>, CallNote)>,
     /// How many cancelled calls there may be before those are forgotten that have cleaned up.
     sweep_at: usize,
@@ -173,10 +174,10 @@ impl OpenCalls {
     }
 
     /// The answer on this stream leaves as this event.
-    pub(crate) fn given_as(&self, stream: u64, event: Option<String>) {
+    pub(crate) fn given_as(&self, stream: u64, event: String) {
         let mut table = self.table();
         if let Some(answer) = table.answers.iter_mut().find(|answer| answer.stream == stream) {
-            answer.event = event;
+            answer.event = Some(event);
         }
     }
 

@@ -65,9 +65,7 @@ impl Sessions {
 
     /// What is still to say to a client that saw this event last.
     fn kept_answer(&self, id: &SessionId, last_event_id: &str) -> Option<ServerSseMessage> {
-        // The worker's ids: "4/2" is event 4 of stream 2.
-        let (event, stream) = last_event_id.split_once('/')?;
-        let stream = stream.parse().ok()?;
+        let (event, stream) = event_of(last_event_id)?;
         let (answer, given_as) = self.open().get(id)?.answer_on(stream)?;
         let seen = event.parse() == Ok(LAST) || given_as.as_deref() == Some(last_event_id);
         (!seen).then(|| ServerSseMessage::new(format!("{LAST}/{stream}"), answer))
@@ -81,11 +79,11 @@ impl Sessions {
     ) -> impl Stream<Item = ServerSseMessage> + Send + Sync + 'static {
         let open = self.open().get(id).cloned();
         taken(events).inspect(move |event| {
-            let answers = event.message.as_deref().is_some_and(is_answer);
-            let stream =
-                event.event_id.as_deref().and_then(|id| id.split_once('/')?.1.parse().ok());
-            if let (true, Some(open), Some(stream)) = (answers, &open, stream) {
-                open.given_as(stream, event.event_id.clone());
+            if let (Some(open), Some(id)) = (&open, &event.event_id)
+                && event.message.as_deref().is_some_and(is_answer)
+                && let Some((_, stream)) = event_of(id)
+            {
+                open.given_as(stream, id.clone());
             }
         })
     }
@@ -94,6 +92,12 @@ impl Sessions {
     fn open(&self) -> MutexGuard<'_, HashMap<SessionId, OpenCalls>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The worker's ids: "4/2" is event 4 of stream 2.
+fn event_of(id: &str) -> Option<(&str, u64)> {
+    let (event, stream) = id.split_once('/')?;
+    Some((event, stream.parse().ok()?))
 }
 
 fn is_answer(message: &ServerJsonRpcMessage) -> bool {
