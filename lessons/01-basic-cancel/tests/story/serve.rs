@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use assert_cmd::Command;
+use course::port::Port;
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::{contains, is_empty};
 use rmcp::model::ProtocolVersion;
@@ -131,9 +132,9 @@ fn a_taken_port_is_named_with_a_way_out() {
 
 #[test]
 fn a_client_without_a_server_says_how_to_start_one() {
-    // A port that was free a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let lost = basic_cancel("client --url").arg(format!("http://{free}/mcp")).assert().code(1);
+    let nobody = Port::keep().unwrap();
+    let url = format!("http://{}/mcp", nobody.address());
+    let lost = basic_cancel("client --url").arg(url).assert().code(1);
     lost.stderr(contains("no MCP server answers at").and(contains("start one with `serve`")));
 }
 

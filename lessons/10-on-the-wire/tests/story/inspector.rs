@@ -1,11 +1,11 @@
 //! The MCP Inspector in a browser, used as docs/src/inspector.md says: `tests/inspector`.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use course::lesson::Protocol;
+use course::port::Port;
 use serde_json::{Value, json};
 use shared::calls::{CallRecord, State};
 use tempfile::TempDir;
@@ -22,13 +22,13 @@ const PICTURE: &str = "page.png";
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node, MCP_INSPECTOR, PLAYWRIGHT and CHROMIUM, see .ci/run"]
 async fn cancel_stops_the_tool_in_the_legacy_era() {
-    cancel_stops_the_tool("legacy", Protocol::V2025, 21_000).await;
+    cancel_stops_the_tool("legacy", Protocol::V2025).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node, MCP_INSPECTOR, PLAYWRIGHT and CHROMIUM, see .ci/run"]
 async fn cancel_stops_the_tool_in_the_modern_era() {
-    cancel_stops_the_tool("modern", Protocol::V2026, 26_000).await;
+    cancel_stops_the_tool("modern", Protocol::V2026).await;
 }
 
 /// The Inspector says "Tool call cancelled" all the same.
@@ -37,7 +37,7 @@ async fn cancel_stops_the_tool_in_the_modern_era() {
 async fn a_tool_that_does_not_listen_runs_on() {
     let server = Process::wrong(PROGRAM, "deaf", "1s");
     let asker = RawClient::open(&server.url, Protocol::V2025).await;
-    let mut inspector = Inspector::at_work(&server, "legacy", 31_000);
+    let mut inspector = Inspector::at_work(&server, "legacy");
     inspector.cancel();
     let before = only_call(&asker).await.steps_done;
     let works_on = |call: &CallRecord| call.steps_done >= before + 3;
@@ -49,10 +49,10 @@ async fn a_tool_that_does_not_listen_runs_on() {
 /// Cancels a call in the Inspector, and asks the server. What both say is a row of the page.
 ///
 /// It leaves `target/inspector-ERA.png`, a picture that the page shows.
-async fn cancel_stops_the_tool(era: &str, protocol: Protocol, ports: u16) {
+async fn cancel_stops_the_tool(era: &str, protocol: Protocol) {
     let server = Process::http(PROGRAM, "1s");
     let asker = RawClient::open(&server.url, Protocol::V2025).await;
-    let mut inspector = Inspector::at_work(&server, era, ports);
+    let mut inspector = Inspector::at_work(&server, era);
     let running = only_call(&asker).await;
     assert_eq!((running.state, running.steps_total), (State::Running, STEPS));
     assert!(running.steps_done >= 2, "{running:?}");
@@ -97,9 +97,8 @@ struct Inspector {
 }
 
 impl Inspector {
-    /// Connects it to the server and starts a call. It takes a port from this one on, so none that
-    /// the system gives to another test meanwhile.
-    fn at_work(server: &Process, era: &str, ports: u16) -> Self {
+    /// Connects it to the server and starts a call.
+    fn at_work(server: &Process, era: &str) -> Self {
         let modules = PathBuf::from(std::env::var_os("MCP_INSPECTOR").expect("MCP_INSPECTOR"));
         let modules = modules.join("node_modules");
         let package = modules.join("@modelcontextprotocol/inspector/package.json");
@@ -108,12 +107,13 @@ impl Inspector {
         page_shows(&format!("npx @modelcontextprotocol/inspector@{version} --web"));
 
         let home = tempfile::tempdir().unwrap();
-        let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-        let port = (ports..ports + 1000).find(free).expect("a free port");
+        let port = Port::keep().unwrap();
         let mut program = Command::new(modules.join(".bin/node"));
         program.arg(modules.join(".bin/mcp-inspector")).args(["--web", "--transport", "http"]);
         program.args(["--server-url", &server.url, "--protocol-era", era]);
-        program.env("CLIENT_PORT", port.to_string()).env("MCP_AUTO_OPEN_ENABLED", "false");
+        program
+            .env("CLIENT_PORT", port.address().port().to_string())
+            .env("MCP_AUTO_OPEN_ENABLED", "false");
         program.env("MCP_SANDBOX_PORT", "0").env("MCP_APP_ORIGIN_PORT", "0");
         program.env("HOME", home.path()).env("MCP_INSPECTOR_SECRET_STORE", "memory");
         let program = Process::start(program);

@@ -16,6 +16,7 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use course::lesson::Protocol::{self, V2025, V2026};
+use course::port::Port;
 use course::stage::Stage;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -78,8 +79,8 @@ fn a_url_without_a_chapter_is_told_where_it_belongs() {
 
 #[test]
 fn a_chapter_without_its_server_says_how_to_start_one() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let url = format!("--url http://{free}/mcp");
+    let nobody = Port::keep().unwrap();
+    let url = format!("--url http://{}/mcp", nobody.address());
     PROGRAM.fails("cancel", &url, "start one with `serve`, or name it with --url");
 }
 

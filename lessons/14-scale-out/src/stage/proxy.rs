@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use course::port::Port;
 use shared::client::{PATIENCE, Patience};
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use super::process::{Process, installed};
 use super::replicas::Replica;
@@ -79,7 +80,8 @@ impl Proxy {
         // A proxy cannot be told to take a free port. If another program takes this one first,
         // there is a next time.
         for _ in 0..5 {
-            let free = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
+            let port = Port::keep()?;
+            let free = port.address().to_string();
             let mut text = config.text.replace(LISTEN, &free);
             for (name, replica) in REPLICAS.iter().zip(replicas) {
                 let address = replica.url.trim_start_matches("http://").trim_end_matches("/mcp");

@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep};
 
 use super::manifest::{ToolCall, Witness};
@@ -183,7 +184,12 @@ impl Run {
         let home = Home(TempDir::with_prefix("survey-")?.keep());
         let folder = &home.0;
         let page = Page::serve().await?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
+        // Bound, and nobody listens: the system gives the port to no other program, and on Linux a server
+        // may listen on it.
+        let kept = TcpSocket::new_v4()?;
+        kept.set_reuseaddr(true)?;
+        kept.bind("127.0.0.1:0".parse()?)?;
+        let port = kept.local_addr()?.port().to_string();
         let fill = |text: &str| {
             let text = text.replace("{work}", &folder.to_string_lossy());
             text.replace("{page}", &page.url).replace("{port}", &port)

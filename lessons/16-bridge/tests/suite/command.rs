@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use assert_cmd::assert::OutputAssertExt;
+use course::port::Port;
 use predicates::str::contains;
 use serde_json::json;
 use testing::process::{DEADLINE, Process};
@@ -41,22 +42,23 @@ fn help_shows_both_forms() {
     shown.stdout(contains("mcp-bridge [--addr ADDR] -- COMMAND ARGS..."));
 }
 
-/// An address where nobody listens.
-fn nobody() -> String {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    format!("http://{free}/mcp")
+/// Where nobody listens.
+fn at(nobody: &Port) -> String {
+    format!("http://{}/mcp", nobody.address())
 }
 
 #[test]
 fn a_url_that_does_not_answer() {
-    bridge(&[&nobody()]).code(1).stderr(contains("no MCP server answers at http://127.0.0.1:"));
+    let nobody = Port::keep().unwrap();
+    bridge(&[&at(&nobody)]).code(1).stderr(contains("no MCP server answers at http://127.0.0.1:"));
 }
 
 /// The relay connects when the host speaks first, so the host hears of it too.
 #[test]
 fn a_relay_to_nobody_tells_its_host() {
+    let nobody = Port::keep().unwrap();
     let mut relay = std::process::Command::new(PROGRAM);
-    relay.args(["--relay", &nobody()]).stdin(Stdio::piped());
+    relay.args(["--relay", &at(&nobody)]).stdin(Stdio::piped());
     let mut relay = relay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // The host stays: it has not closed its output when the relay ends.
     let mut host = relay.stdin.take().unwrap();
