@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::Value;
@@ -64,6 +65,12 @@ impl Http {
         });
         self.lock().insert(number, task.abort_handle());
         number
+    }
+
+    /// Whether somebody listens, answered or not.
+    pub async fn can_be_reached(&self) -> bool {
+        let asked = self.client.get(&self.url).timeout(Duration::from_secs(1)).send().await;
+        !asked.is_err_and(|error| error.is_connect())
     }
 
     /// Closes the exchange and its connection.

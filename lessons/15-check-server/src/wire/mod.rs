@@ -447,10 +447,14 @@ impl Wire {
         }
     }
 
-    /// How the server has ended, if it has (stdio).
+    /// How the server has ended, if it has.
     pub async fn ended(&self) -> Option<String> {
+        if let To::Http(http) = &self.to {
+            let gone = !http.can_be_reached().await;
+            return gone.then(|| "nobody listens there any more".to_owned());
+        }
         let ended = |frame: &log::Frame| matches!(frame.event, Event::Ended).then_some(());
-        if self.is_http() || self.log.all(0, ended).is_empty() {
+        if self.log.all(0, ended).is_empty() {
             return None;
         }
         // One that has only closed its output is no process that has ended.

@@ -110,16 +110,23 @@ fn a_program_that_writes_for_ever_is_no_server() {
 /// It is no blocked server: it is none any more.
 #[test]
 fn a_server_that_ends_when_its_tool_is_called_is_said_to() {
-    let mut checker = check();
-    checker.args(["--json", "--limit", "120", "--protocol", "2025-11-25", "--only", "1,7,16"]);
-    let report = Report::of(checker.args(["--", BINARY, "practice", "--wrong", "dies"]));
-    let says = |number: u32| {
-        let found = report.finding(number);
-        format!("{}: {}", found["verdict"].as_str().unwrap(), found["seen"].as_str().unwrap())
-    };
-    let ended = "the server ended when the tool was called";
-    assert_eq!(says(16), format!("fail: {ended} (exit status: 3)"));
-    assert_eq!([says(1), says(7)], [(); 2].map(|()| format!("not observable: {ended}, see 16")));
+    let http = Practice::http(&["--wrong", "dies"]);
+    let stdio = ["--", BINARY, "practice", "--wrong", "dies"];
+    for (server, how) in
+        [(&stdio[..], "exit status: 3"), (&[&http.url], "nobody listens there any more")]
+    {
+        let mut checker = check();
+        checker.args(["--json", "--limit", "120", "--protocol", "2025-11-25", "--only", "1,7,16"]);
+        let report = Report::of(checker.args(server));
+        let says = |number: u32| {
+            let found = report.finding(number);
+            format!("{}: {}", found["verdict"].as_str().unwrap(), found["seen"].as_str().unwrap())
+        };
+        let ended = "the server ended when the tool was called";
+        assert_eq!(says(16), format!("fail: {ended} ({how})"));
+        let unseen = format!("not observable: {ended}, see 16");
+        assert_eq!([says(1), says(7)], [unseen.as_str(); 2]);
+    }
 }
 
 /// SIGTERM needs no program of this machine.
