@@ -36,8 +36,9 @@ const CLIENTS: usize = 6;
 const INSTALLS: usize = 3;
 /// Tools that are tried at the same time. Most of a run is waiting.
 const SERVERS: usize = 3;
-/// No run is longer.
+/// The version of the JSON.
 const SCHEMA: u32 = 2;
+/// No run is longer.
 const DEADLINE: Duration = Duration::from_secs(500);
 
 /// What `survey` is told.

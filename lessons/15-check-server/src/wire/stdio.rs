@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::log::{Event, Log};
 use crate::lane::plain;
+use crate::tree::{self, Tree};
 
 /// So many lines may come before the first message: some programs greet their user.
 const PATIENCE: u32 = 1000;
@@ -142,8 +143,14 @@ impl Process {
         self.child.wait().await.ok()
     }
 
+    /// Kills the command and all that it has started: a server may stand behind `npx` or a shell.
     pub async fn kill(&mut self) {
+        let tree = self.id().and_then(|id| Tree::of(id, None));
+        let family = tree.map(|tree| tree.processes()).unwrap_or_default();
         let _ = self.child.kill().await;
+        for process in family.into_keys().filter(|process| tree::lives(*process)) {
+            let _ = i32::try_from(process.0).map(|id| kill(Pid::from_raw(id), Signal::SIGKILL));
+        }
     }
 
     /// Kills the server. All that it has written to standard error is in the log then.
@@ -180,6 +187,29 @@ pub async fn read_lines(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_the_command_has_started_ends_with_it() {
+        const PAUSE: Duration = Duration::from_millis(10);
+        let command = ["sh", "-c", "sleep 600; true"].map(str::to_owned);
+        let mut process = Process::start(&command, &Arc::new(Log::new())).unwrap();
+        let tree = Tree::of(process.id().unwrap(), None).unwrap();
+        let ended = async {
+            let child = loop {
+                let family = tree.processes();
+                if let Some((child, _)) = family.into_iter().find(|(_, name)| name == "sleep") {
+                    break child;
+                }
+                tokio::time::sleep(PAUSE).await;
+            };
+            process.kill().await;
+            while tree::lives(child) {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        timeout(Duration::from_secs(30), ended).await.unwrap();
+    }
 
     #[tokio::test]
     async fn a_line_without_an_end_is_not_kept_as_one() {
