@@ -9,9 +9,9 @@ mod tasks;
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -45,6 +45,9 @@ pub struct PracticeArgs {
     /// Tasks wait for their user's input
     #[arg(long)]
     parks: bool,
+    /// The first call starts a process that stays, as a browser does
+    #[arg(long)]
+    helped: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -69,6 +72,8 @@ struct Practice {
     finished: Mutex<Vec<(String, Value, Value)>>,
     tasks: Mutex<Vec<tasks::Task>>,
     get_streams: Mutex<Vec<(String, mpsc::UnboundedSender<Value>)>>,
+    /// Ends with this process, which holds its input.
+    helper: OnceLock<Option<Child>>,
 }
 
 /// Who sent a message, and where the answer goes.
@@ -89,6 +94,7 @@ pub async fn serve(args: PracticeArgs) -> anyhow::Result<()> {
         dead: AtomicBool::new(false),
         listening: AtomicBool::new(false),
         finished: Mutex::default(),
+        helper: OnceLock::new(),
         tasks: Mutex::default(),
         get_streams: Mutex::default(),
     });
@@ -312,6 +318,9 @@ impl Practice {
     async fn run(self: Arc<Self>, call: Arc<Call>, step: Duration) {
         // What a call holds while it runs.
         let held = std::env::current_exe().and_then(File::open).ok();
+        if self.args.helped {
+            self.helper.get_or_init(|| Command::new("cat").stdin(Stdio::piped()).spawn().ok());
+        }
         let child = self.is(Flaw::Messy).then(|| Command::new("sleep").arg("20").spawn().ok());
         if self.is(Flaw::ComputesOn) || self.is(Flaw::Finishes) {
             let (call, ends) = (call.clone(), self.is(Flaw::Finishes));

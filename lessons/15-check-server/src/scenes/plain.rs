@@ -17,6 +17,20 @@ const NATURAL_END: Duration = Duration::from_secs(12);
 const MUTE: &str = "after the cancel the server answers nobody, see 5";
 
 pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
+    let Some((number, outcome)) = once(lane, true).await? else { return Ok(()) };
+    // What the first call has left behind may be a helper that stays, such as a browser. A later
+    // call needs no other one.
+    let again = once(lane, false).await;
+    if again.is_err() {
+        lane.deaf = true;
+        lane.judge_stop(number, &outcome);
+    }
+    again.map(|_| ())
+}
+
+/// One call. It is judged, unless it is the first and has left processes behind: then what came of
+/// it is returned, with its number.
+async fn once(lane: &mut Lane, first: bool) -> anyhow::Result<Option<(u32, Outcome)>> {
     let has_session = lane.wire.is_http() && lane.wire.revision == Revision::Handshake;
     let get = if has_session { open_get(lane).await } else { None };
     let before = match &lane.tree {
@@ -29,9 +43,10 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
         if let Some(how) = lane.wire.ended().await {
             lane.answers = Answers::Ended;
             lane.judge(16, Fail, format!("the server ended when the tool was called ({how})"));
-            return Ok(());
+            return Ok(None);
         }
-        return blocked(lane, &call, &format!("{error:#}")).await;
+        blocked(lane, &call, &format!("{error:#}")).await;
+        return Ok(None);
     }
     lane.judge(16, Pass, "another request was answered while the tool ran");
     let during = match (&lane.tree, &before) {
@@ -72,6 +87,18 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
         let n = steps.len();
         outcome = Outcome::RunsOn(format!("its progress went on: {n} more steps after the fence"));
     }
+    let number = match (lane.wire.cancels_by_closing(), had_head.is_empty()) {
+        (false, _) => 1,
+        (true, false) => 33,
+        (true, true) => 35,
+    };
+    let left = busy.map(|(before, during)| new_children(before, during)).unwrap_or_default();
+    if first && left.iter().any(|(process, _)| tree::lives(*process)) {
+        if let Some(get) = get {
+            lane.wire.close(get);
+        }
+        return Ok(Some((number, outcome)));
+    }
     outcome = to_its_end(lane, &call, fenced, outcome).await;
     lane.shows_stops = matches!(outcome, Outcome::Stopped(_));
     // Only now: a result may have come while the work was watched.
@@ -84,11 +111,6 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     // Before a later call opens files of its own.
     held(lane, busy, released).await;
     serves_on(lane, served).await;
-    let number = match (lane.wire.cancels_by_closing(), had_head.is_empty()) {
-        (false, _) => 1,
-        (true, false) => 33,
-        (true, true) => 35,
-    };
     lane.judge_stop(number, &outcome);
     if outcome.runs_on().is_some() {
         lane.deaf = true;
@@ -104,7 +126,7 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
         // Last, for what comes there may come late.
         strays(lane, &call, mark, get);
     }
-    Ok(())
+    Ok(None)
 }
 
 /// 5: a later request, and a later call: a lock may be held.
@@ -125,12 +147,12 @@ async fn serves_on(lane: &mut Lane, served: anyhow::Result<()>) {
 }
 
 /// The server reads nothing while its tool runs: the cancel will come too late.
-async fn blocked(lane: &mut Lane, call: &Call, why: &str) -> anyhow::Result<()> {
+async fn blocked(lane: &mut Lane, call: &Call, why: &str) {
     lane.answers = Answers::NoneAtWork;
     lane.judge(16, Fail, format!("blocked: while the tool runs nobody is answered ({why})"));
     lane.wire.cancel(&call.request, "mcp-cancel-check");
     if lane.wire.cancels_by_closing() {
-        return Ok(());
+        return;
     }
     let sent = lane.wire.log.mark();
     if lane.wire.answer(&call.request, NATURAL_END).await.is_ok() {
@@ -141,7 +163,6 @@ async fn blocked(lane: &mut Lane, call: &Call, why: &str) -> anyhow::Result<()> 
             lane.judge(2, Fail, "the result came all the same");
         }
     }
-    Ok(())
 }
 
 /// Opens the session's own stream, if the server offers one.

@@ -166,6 +166,11 @@ const HEALTHY: &[Known] = &[
     (&[34], OnePiece, &[], "pass"),
     #[cfg(target_os = "linux")]
     (&[20], Stdio, &["--tells", "nothing"], "pass"),
+    // What its first call starts, and no other, is no work that goes on.
+    #[cfg(target_os = "linux")]
+    (&[1, 5, 20], Stdio, &["--helped"], "pass"),
+    #[cfg(target_os = "linux")]
+    (&[16, 20], Stdio2026, &["--helped"], "pass"),
 ];
 
 #[test]
