@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
@@ -37,6 +38,9 @@ pub struct Window {
     /// In which share of the looks a thread had work to do. Processor time would say the same
     /// on an idle machine. On a busy one a thread that computes on gets little of it.
     pub busy: f64,
+    /// In which share of the time a thread really ran. One that only wakes now and then may wait
+    /// long for its processor on a busy machine. Then most looks find it at work.
+    pub ran: f64,
     pub last: Sample,
 }
 
@@ -67,7 +71,19 @@ impl Tree {
 
     /// Looks so many times, and then at all that the tree holds, and did not hold before.
     pub async fn watch(&self, looks: u32, before: &Window) -> Window {
-        Window { busy: self.busy(looks).await, last: self.sample(Some(&before.last)) }
+        let (began, so_far) = (Instant::now(), self.ran());
+        let busy = self.busy(looks).await;
+        // Not each system tells. Then the looks decide alone.
+        let ran = so_far.zip(self.ran()).map_or(1.0, |(before, now)| {
+            now.saturating_sub(before).div_duration_f64(began.elapsed())
+        });
+        Window { busy, ran, last: self.sample(Some(&before.last)) }
+    }
+
+    /// How long all threads have run until now, if the system tells.
+    fn ran(&self) -> Option<Duration> {
+        let threads = self.members().into_iter().flat_map(|one| threads(one.process.0));
+        threads.filter_map(|thread| ran(&thread)).reduce(|all, one| all + one)
     }
 
     /// The tree at rest. A server that was just started may have work of its own for a while.
@@ -81,7 +97,7 @@ impl Tree {
             }
             calmest = self.busy(looks).await.min(calmest);
         }
-        Window { busy: calmest, last: self.sample(None) }
+        Window { busy: calmest, ran: 0.0, last: self.sample(None) }
     }
 
     fn members(&self) -> Vec<Stat> {
@@ -166,11 +182,22 @@ fn stat(pid: u32) -> Option<Stat> {
 
 /// A thread of the process runs, waits for a processor, or waits for a disk.
 fn works(pid: u32) -> bool {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    threads.into_iter().any(|thread| {
-        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+    threads(pid).any(|thread| {
+        let stat = fs::read_to_string(thread.join("stat")).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, tail)| tail.starts_with(['R', 'D']))
     })
+}
+
+fn threads(pid: u32) -> impl Iterator<Item = PathBuf> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.map(|thread| thread.path())
+}
+
+/// How long this thread has run.
+fn ran(thread: &Path) -> Option<Duration> {
+    let text = fs::read_to_string(thread.join("schedstat")).ok()?;
+    let nanoseconds = text.split(' ').next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
 }
 
 fn descriptors(pid: u32) -> Vec<String> {
