@@ -23,6 +23,8 @@ pub enum Flaw {
     Chatty,
     /// 5
     HangsUp,
+    /// 5: a later call fails at once
+    OnlyOnce,
     /// 6
     Clumsy,
     /// 7

@@ -274,6 +274,10 @@ impl Practice {
         let told = match name {
             "list_calls" => Some(self.list()),
             "cancel_probe" if arguments["ask"] == true => Some(self.probe(label)),
+            "slow_count" if self.is(Flaw::OnlyOnce) && !self.calls().is_empty() => {
+                let text = "only one call is served";
+                Some(json!({ "content": [{ "type": "text", "text": text }], "isError": true }))
+            }
             "cancel_probe" | "slow_count" => None,
             _ => Some(json!({ "content": [{ "type": "text", "text": "no such tool" }],
                 "isError": true })),

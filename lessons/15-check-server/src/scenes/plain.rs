@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -20,12 +21,13 @@ pub async fn play(lane: &mut Lane) -> anyhow::Result<()> {
     let Some((number, outcome)) = once(lane, true).await? else { return Ok(()) };
     // What the first call has left behind may be a helper that stays, such as a browser. A later
     // call needs no other one.
-    let again = once(lane, false).await;
-    if again.is_err() {
+    if let Err(why) = once(lane, false).await {
         lane.deaf = true;
         lane.judge_stop(number, &outcome);
+        // Not `Unfit`, whatever it was: the first call was at work.
+        bail!("a second call was not served: {why:#}");
     }
-    again.map(|_| ())
+    Ok(())
 }
 
 /// One call. It is judged, unless it is the first and has left processes behind: then what came of

@@ -134,8 +134,7 @@ impl Process {
     /// SIGTERM: what the specification lets a client do when the end of input was not enough.
     pub fn terminate(&self) {
         if let Some(id) = self.id() {
-            // It may have ended by itself just now.
-            let _ = i32::try_from(id).map(|id| kill(Pid::from_raw(id), Signal::SIGTERM));
+            signal(id, Signal::SIGTERM);
         }
     }
 
@@ -149,7 +148,7 @@ impl Process {
         let family = tree.map(|tree| tree.processes()).unwrap_or_default();
         let _ = self.child.kill().await;
         for process in family.into_keys().filter(|process| tree::lives(*process)) {
-            let _ = i32::try_from(process.0).map(|id| kill(Pid::from_raw(id), Signal::SIGKILL));
+            signal(process.0, Signal::SIGKILL);
         }
     }
 
@@ -162,6 +161,11 @@ impl Process {
             let _ = timeout(LAST_WORDS, reading).await;
         }
     }
+}
+
+/// Sends the signal. The process may have ended by itself just now.
+fn signal(id: u32, signal: Signal) {
+    let _ = i32::try_from(id).map(|id| kill(Pid::from_raw(id), signal));
 }
 
 /// Reads lines, whatever bytes are in them, while somebody wants them. One that is too long comes

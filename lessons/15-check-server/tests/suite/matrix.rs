@@ -32,6 +32,7 @@ const MATRIX: &[Case] = &[
     (4, "chatty", Stdio, "fail"),
     (4, "chatty", Stdio2026, "fail"),
     (5, "hangs-up", Stdio, "fail"),
+    (5, "only-once", Stdio, "fail"),
     (6, "clumsy", Stdio, "fail"),
     (6, "clumsy", Http2025, "fail"),
     (7, "unknown-kills", Stdio, "fail"),
@@ -153,11 +154,11 @@ fn every_flaw_is_caught_by_its_number() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-/// Numbers that are looked at together, a healthy server, and the verdict on all of them.
+/// Numbers that are looked at together, a server, and the verdict on all of them.
 type Known = (&'static [u32], Way, &'static [&'static str], &'static str);
 
-/// What is known of a healthy server, and what is not. A verdict that rests on nothing is none.
-const HEALTHY: &[Known] = &[
+/// What is known of a server, and what is not. A verdict that rests on nothing is none.
+const KNOWN: &[Known] = &[
     // Silence alone is never a pass.
     (&[1, 12, 17, 19], Stdio, &["--tells", "nothing"], "not observable"),
     (&[1, 12, 17, 19], Stdio, &[], "pass"),
@@ -171,6 +172,9 @@ const HEALTHY: &[Known] = &[
     (&[1, 5, 20], Stdio, &["--helped"], "pass"),
     #[cfg(target_os = "linux")]
     (&[16, 20], Stdio2026, &["--helped"], "pass"),
+    // If there is no second call, nothing says that it is a helper.
+    #[cfg(target_os = "linux")]
+    (&[1], Stdio, &["--helped", "--wrong", "only-once"], "fail"),
 ];
 
 #[test]
@@ -183,7 +187,7 @@ fn no_verdict_rests_on_nothing() {
                 found.filter(|found| found["verdict"] != expected).collect::<Vec<_>>()
             })
         };
-        let all: Vec<_> = HEALTHY.iter().map(one).collect();
+        let all: Vec<_> = KNOWN.iter().map(one).collect();
         let wrong = all.into_iter().flat_map(|one| one.join().unwrap());
         wrong.map(|found| found.to_string()).collect()
     });

@@ -364,8 +364,9 @@ fn stdio_to_http(by: &str, bridge: impl Fn(&str) -> Command) -> String {
         let mut gone = None;
         let quit = loop {
             let lines = log.lines();
-            if log.ends() == 2 {
-                break "stops";
+            let ends: Vec<_> = lines.iter().filter(|line| is_end(line)).collect();
+            if let [_, end] = ends[..] {
+                break if end.contains("cancelled after") { "stops" } else { "runs on" };
             }
             if gone.is_none() && bridge.0.try_wait().unwrap().is_some() {
                 gone = Some(lines.len());
